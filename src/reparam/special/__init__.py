@@ -1,0 +1,1 @@
+"""Differentiable special functions and the pathwise derivatives built on them."""

@@ -1,0 +1,32 @@
+"""Gauss-Legendre rules, computed once in float64 and cached."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from torch import Tensor
+
+
+@functools.cache
+def gauss_legendre(n: int) -> tuple[Tensor, Tensor]:
+    r"""Nodes and weights of the n-point Gauss-Legendre rule on (-1, 1), in float64 on the CPU.
+
+    The nodes are the roots of :math:`P_n`, found by Newton's method from Tricomi's asymptotic start; the weights are
+    :math:`2 / ((1 - t^2) P_n'(t)^2)`. The rule is exact for polynomials of degree :math:`2n - 1`.
+
+    Example:
+        >>> nodes, weights = gauss_legendre(8)
+        >>> round((weights * nodes**14).sum().item(), 12)  # 2/15
+        0.133333333333
+    """
+    k = torch.arange(1, n + 1, dtype=torch.float64)
+    t = (1 - (1 - 1 / n) / (8 * n * n)) * torch.cos(torch.pi * (4 * k - 1) / (4 * n + 2))
+    slope = torch.ones_like(t)
+    for _ in range(8):  # quadratic convergence from an O(n^-4) start: three suffice, the rest are free
+        previous, value = torch.ones_like(t), t.clone()
+        for degree in range(2, n + 1):
+            previous, value = value, ((2 * degree - 1) * t * value - (degree - 1) * previous) / degree
+        slope = n * (t * value - previous) / (t * t - 1)
+        t = t - value / slope
+    return t, 2 / ((1 - t * t) * slope * slope)
