@@ -38,12 +38,7 @@ def refuse_boundary(dist: Distribution) -> None:
     for inner in wrapped(dist):
         refuse_boundary(inner)
     probs = dist.__dict__.get("probs")
-    if (
-        not isinstance(probs, Tensor)
-        or is_logits(dist)
-        or not probs.requires_grad
-        or not wants_validation(dist)
-    ):
+    if not isinstance(probs, Tensor) or is_logits(dist) or not probs.requires_grad or not wants_validation(dist):
         return
     inside = probs > 0
     if dist.arg_constraints["probs"] is not constraints.simplex:

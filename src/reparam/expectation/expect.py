@@ -108,9 +108,7 @@ def _resolve(dist: Distribution, estimator: Estimator | None, samples: int | Non
         raise InvalidArgument(
             "estimator must be an object, such as rp.LeaveOneOut(4)",
             received=f"estimator = {estimator!r}",
-            instead=f"rp.{estimator.__name__}()"
-            if isinstance(estimator, type)
-            else f"rp.{estimator_for(dist)}",
+            instead=f"rp.{estimator.__name__}()" if isinstance(estimator, type) else f"rp.{estimator_for(dist)}",
         )
     elif samples is not None and not isinstance(estimator, ParticleEstimator):
         raise InvalidArgument(

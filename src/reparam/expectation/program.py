@@ -114,9 +114,7 @@ class Sampler:
         if self._plain is None and self._centred is None:
             total = cost / self.samples
         else:
-            total = (
-                particle_weights(self.samples, self._plain, self._centred, -1 - len(self.batch_shape)) * cost
-            )
+            total = particle_weights(self.samples, self._plain, self._centred, -1 - len(self.batch_shape)) * cost
         if self._probability is not None:
             total = self._probability * total
         return total.sum(tuple(range(particles + 1)))
@@ -125,19 +123,13 @@ class Sampler:
         assert self.batch_shape is not None
         full = torch.Size((*self.axes, *self.batch_shape))
         batch = len(self.batch_shape)
-        fits = (
-            isinstance(cost, Tensor)
-            and cost.dim() > batch
-            and cost.shape[cost.dim() - batch :] == self.batch_shape
-        )
+        fits = isinstance(cost, Tensor) and cost.dim() > batch and cost.shape[cost.dim() - batch :] == self.batch_shape
         try:
             fits = fits and torch.broadcast_shapes(cost.shape, full) == full
         except RuntimeError:
             fits = False
         if not fits:
-            received = (
-                f"cost of shape {tuple(cost.shape)}" if isinstance(cost, Tensor) else f"{type(cost).__name__}"
-            )
+            received = f"cost of shape {tuple(cost.shape)}" if isinstance(cost, Tensor) else f"{type(cost).__name__}"
             raise InvalidArgument(
                 f"a program returns one cost for each run and batch element, of shape {tuple(full)}",
                 received=received,

@@ -71,9 +71,7 @@ def elbo(
     """
     check_prior(posterior, prior)
     if kl not in ("auto", "analytic", "monte-carlo"):
-        raise InvalidArgument(
-            "kl names no way to compute the divergence", received=f"kl={kl!r}", instead='kl="auto"'
-        )
+        raise InvalidArgument("kl names no way to compute the divergence", received=f"kl={kl!r}", instead='kl="auto"')
     if stick_the_landing:
         return _sticking(log_likelihood, posterior, prior, samples, kl, estimator, noise)
     closed = None if kl == "monte-carlo" else _closed_form(posterior, prior)

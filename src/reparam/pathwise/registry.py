@@ -179,9 +179,7 @@ def _parameter_like(dist: Distribution, names: Sequence[str]) -> Tensor:
         return first
     for part in wrapped(dist):
         return parameter_like(part)
-    return next(
-        (v for v in held.values() if isinstance(v, Tensor) and v.is_floating_point()), torch.empty(())
-    )
+    return next((v for v in held.values() if isinstance(v, Tensor) and v.is_floating_point()), torch.empty(()))
 
 
 def _constraint_names(cls: type[Distribution]) -> tuple[str, ...]:
