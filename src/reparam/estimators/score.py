@@ -19,7 +19,7 @@ from reparam.noise import NoiseSource
 
 
 def log_ratio(dist: Distribution, points: Tensor) -> Tensor | None:
-    r"""`log p(x) - stop(log p(x))`: value zero, first derivative the score, and right at every order once exponentiated.
+    r"""`log p(x) - stop(log p(x))`: value zero, first derivative the score, right at every order once exponentiated.
 
     None where nobody differentiates, so that evaluation under `no_grad` computes no density.
     """
@@ -62,8 +62,8 @@ class ScoreFunction(ParticleEstimator):
         samples: the number of draws K.
 
     Gradient:
-        With respect to every parameter `log_prob` depends on; unbiased, at every order of differentiation; K evaluations
-        of a cost that may be a black box. The variance is high; `LeaveOneOut` is the same estimator with a baseline.
+        With respect to every parameter `log_prob` depends on; unbiased, at every order of differentiation; K
+        evaluations of a cost that may be a black box. The variance is high; `LeaveOneOut` is the same estimator with a baseline.
 
     Errors:
         `InvalidArgument` where `probs` lies on the boundary of its simplex, where no score exists.

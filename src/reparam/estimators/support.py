@@ -44,8 +44,8 @@ def support_size(dist: Distribution) -> int | None:
 def finite_support(dist: Distribution) -> Support:
     """Points `(n, *batch_shape, *event_shape)` and probabilities `(n, *batch_shape)` of the whole support.
 
-    Points whose probability is zero, and stays zero when the parameters move, are replaced by the likeliest point: a cost
-    that is infinite or undefined there must not turn `0 * inf` into NaN.
+    Points whose probability is zero, and stays zero when the parameters move, are replaced by the likeliest point: a
+    cost that is infinite or undefined there must not turn `0 * inf` into NaN.
     """
     if isinstance(dist, td.Independent):
         return _product(dist)
