@@ -69,4 +69,4 @@ def test_bad_sample_shape(shape):
 
 def test_not_a_distribution():
     with pytest.raises(rp.InvalidArgument, match=r"must be a torch\.distributions"):
-        rp.rsample(torch.zeros(3))  # pyright: ignore[reportArgumentType]
+        rp.rsample(torch.zeros(3))
