@@ -145,7 +145,9 @@ def _existing_folder(folder: Path) -> Path:
     if folder.expanduser().is_dir():
         return folder.expanduser()
     raise DataError(
-        "the data folder does not exist", received=str(folder), instead="give the folder that holds the IDX files"
+        "the data folder does not exist",
+        received=str(folder),
+        instead="give the folder that holds the IDX files",
     )
 
 
@@ -237,7 +239,9 @@ def _from_folder(folder: Path) -> Dataset:
 
 def _part(folder: Path, arrays: dict[Path, np.ndarray], *, test: bool) -> tuple[Tensor | None, Tensor | None]:
     """The images and the labels of the training or of the test part, None where there are none."""
-    mine = {p: a for p, a in arrays.items() if any(word in p.name.lower() for word in ("test", "t10k")) == test}
+    mine = {
+        p: a for p, a in arrays.items() if any(word in p.name.lower() for word in ("test", "t10k")) == test
+    }
     images = [_as_images(array, path) for path, array in mine.items() if array.ndim != 1]
     labels = [_as_labels(array, path) for path, array in mine.items() if array.ndim == 1]
     if len(images) > 1 or len(labels) > 1 or (images and labels and len(images[0]) != len(labels[0])):
@@ -261,7 +265,9 @@ def _read_npy(path: Path) -> np.ndarray:
         ) from error
     if isinstance(array, np.ndarray):
         return array
-    raise DataError("not a .npy file", received=f"{path}, an archive", instead="save one array with numpy.save")
+    raise DataError(
+        "not a .npy file", received=f"{path}, an archive", instead="save one array with numpy.save"
+    )
 
 
 def _as_images(array: np.ndarray, path: Path) -> Tensor:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from reparam.recipes.files import replacing
 
 DPI = 200
 BETWEEN = 0.12  # the gap between two images, in image widths
+COLORS = ("#4477aa", "#cc6633")
+FEW = 12  # fewer points than this are marked on a curve
 
 
 def save_pairs(path: Path, originals: Tensor, reconstructions: Tensor, *, columns: int = 12) -> None:
@@ -58,12 +61,23 @@ def _save_rows(path: Path, rows: Sequence[Tensor], labels: Sequence[str], group:
     _save(path, figure)
 
 
-def save_curve(path: Path, epochs: Sequence[float], losses: dict[str, Sequence[float]], ylabel: str) -> None:
-    """One line per entry of `losses` over the epochs; each curve is named at its end."""
+def save_curve(path: Path, curves: Mapping[str, Sequence[float]], ylabel: str) -> None:
+    """Losses over the epochs, one line each, with the value each ends at."""
     figure = Figure(figsize=(5.0, 3.2), layout="constrained")
     axes = figure.add_subplot()
-    for color, (name, values) in zip(("#4477aa", "#cc6633", "#228833"), losses.items(), strict=False):
-        axes.plot(epochs, values, color=color, linewidth=1.4, label=f"{name} ({values[-1]:.2f})", marker="o" * (len(epochs) < 12), markersize=3)
+    for color, (name, values) in zip(COLORS, curves.items(), strict=False):
+        epochs = range(1, len(values) + 1)
+        marker = "o" if len(values) < FEW else None
+        axes.plot(
+            epochs,
+            values,
+            color=color,
+            marker=marker,
+            markersize=3,
+            linewidth=1.4,
+            label=f"{name}: {values[-1]:.2f}",
+        )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch")
     axes.set_ylabel(ylabel)
     axes.spines[["top", "right"]].set_visible(False)

@@ -62,7 +62,8 @@ class RunFolder:
         """Write the model's parameters and buffers."""
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
         with replacing(self.path / WEIGHTS) as temporary:
-            safetensors.torch.save_file(tensors, temporary)
+            # `save_file` would make the file unreadable for everyone but its owner.
+            temporary.write_bytes(safetensors.torch.save(tensors))
 
     def save_summary(self, summary: Mapping[str, Any]) -> None:
         """Write the final figures under plain names."""

@@ -76,26 +76,6 @@ class Config:
     device: str = "cpu"
     """Where to train: cpu, cuda, cuda:1, ..."""
 
-    def __post_init__(self) -> None:
-        for name in ("k", "hidden", "latent", "epochs", "batch", "nll_samples"):
-            value = getattr(self, name)
-            _require(value is None or value >= 1, name, value, "a whole number of at least 1")
-        _require(0 <= self.seed < 2**63, "seed", self.seed, "a whole number from 0 to 2**63 - 1")
-        rate = self.learning_rate
-        _require(0 < rate < math.inf, "learning_rate", rate, "a positive number, such as 1e-3")
-        _require(self.objective in ("elbo", "iwae"), "objective", self.objective, "elbo or iwae")
-        if self.stick_the_landing:
-            _require(self.objective == "elbo", "stick_the_landing", True, "objective elbo with it")
-        if self.doubly_reparameterized:
-            _require(self.objective == "iwae", "doubly_reparameterized", True, "objective iwae with it")
-
-
-def _require(condition: bool, name: str, value: object, instead: str) -> None:
-    if not condition:
-        raise InvalidArgument(
-            f"{name} has a value that cannot train a VAE", received=f"{name} = {value!r}", instead=instead
-        )
-
 
 # --- the model --------------------------------------------------------------------------------------------------------
 
@@ -138,7 +118,9 @@ class VAE(nn.Module):
 
     zeros: Tensor
 
-    def __init__(self, pixels: int, hidden: int, latent: int, family: LatentFamily = LATENTS["normal"]) -> None:
+    def __init__(
+        self, pixels: int, hidden: int, latent: int, family: LatentFamily = LATENTS["normal"]
+    ) -> None:
         super().__init__()
         self.family = family
         self.encoder = nn.Sequential(
@@ -237,7 +219,7 @@ def train(config: Config, out: str | Path | None = None, console: Console | None
         The final figures, as in `summary.json`, with the `folder` they are in.
 
     Raises:
-        InvalidArgument: the device does not exist, or the bound is no longer finite.
+        InvalidArgument: the configuration cannot train, or the bound is no longer finite.
         DataError: the data cannot be read, or the output folder is not free. Nothing is overwritten.
 
     Example:
@@ -248,7 +230,7 @@ def train(config: Config, out: str | Path | None = None, console: Console | None
         True
     """
     started = time.perf_counter(), time.process_time()
-    _check_device(config.device)
+    _check(config)
     dataset = load(config.data, config.data_root)
     config = _complete(config, dataset)
     folder = RunFolder(out, config, "vae")
@@ -285,12 +267,15 @@ def fit(
     noise = torch.Generator(config.device).manual_seed(config.seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     prior = model.prior()
+    started = time.process_time()
     history = []
     with _progress(console) as progress:
         task = progress.add_task("ELBO", total=config.epochs * math.ceil(len(images) / config.batch), elbo="")
         for epoch in range(1, config.epochs + 1):
             total = torch.zeros((), device=config.device)
-            for rows in torch.randperm(len(images), generator=noise, device=config.device).split(config.batch):
+            for rows in torch.randperm(len(images), generator=noise, device=config.device).split(
+                config.batch
+            ):
                 batch = torch.bernoulli(images[rows], generator=noise)
                 objective = bound(model, prior, batch, config, noise)
                 optimizer.zero_grad()
@@ -302,7 +287,7 @@ def fit(
                 "epoch": epoch,
                 f"train_{config.objective}": _finite(total.item() / len(images), epoch, config),
                 "test_elbo": held_out(model, test_images, "elbo", 1),
-                "cpu_seconds": round(time.process_time(), 3),
+                "cpu_seconds": round(time.process_time() - started, 3),
             }
             folder.log(**metrics)
             history.append(metrics)
@@ -311,7 +296,12 @@ def fit(
 
 
 def _progress(console: Console) -> Progress:
-    columns = TextColumn("test ELBO {task.fields[elbo]}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = (
+        TextColumn("test ELBO {task.fields[elbo]}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     return Progress(*columns, console=console)
 
 
@@ -325,15 +315,37 @@ def _finite(value: float, epoch: int, config: Config) -> float:
     )
 
 
-def _check_device(device: str) -> None:
+def _check(config: Config) -> None:
+    for name in ("k", "hidden", "latent", "epochs", "batch", "nll_samples"):
+        value = getattr(config, name)
+        _require(value is None or value >= 1, name, value, "a whole number of at least 1")
+    _require(0 <= config.seed < 2**63, "seed", config.seed, "a whole number from 0 to 2**63 - 1")
+    _require(
+        0 < config.learning_rate < math.inf,
+        "learning_rate",
+        config.learning_rate,
+        "a positive number, such as 1e-3",
+    )
+    _require(config.objective in ("elbo", "iwae"), "objective", config.objective, "elbo or iwae")
+    if config.stick_the_landing:
+        _require(config.objective == "elbo", "stick_the_landing", True, "objective elbo with it")
+    if config.doubly_reparameterized:
+        _require(config.objective == "iwae", "doubly_reparameterized", True, "objective iwae with it")
     try:
-        torch.empty(0, device=device)
+        torch.empty(0, device=config.device)
     except (RuntimeError, AssertionError) as error:
         raise InvalidArgument(
             "this torch cannot use the device",
-            received=f"device = {device!r} ({str(error).splitlines()[0]})",
+            received=f"device = {config.device!r} ({str(error).splitlines()[0]})",
             instead="device cpu, or cuda on a machine that has it",
         ) from error
+
+
+def _require(condition: bool, name: str, value: object, instead: str) -> None:
+    if not condition:
+        raise InvalidArgument(
+            f"{name} has a value that cannot train a VAE", received=f"{name} = {value!r}", instead=instead
+        )
 
 
 def _complete(config: Config, dataset: Dataset) -> Config:
@@ -360,16 +372,16 @@ def draw_pictures(
     pictures.save_pairs(folder.path / "reconstructions.png", originals, model.paint(z).view_as(originals))
     z = rp.rsample(model.prior(), (96,), noise=noise)
     pictures.save_grid(folder.path / "samples.png", model.paint(z).unflatten(-1, dataset.image_shape))
-    trained = f"train_{config.objective}"
-    pictures.save_curve(
-        folder.path / "loss.png",
-        [row["epoch"] for row in history],
-        {
-            f"training, {config.objective}": [-row[trained] for row in history],
-            "test, elbo": [-row["test_elbo"] for row in history],
-        },
-        ylabel="negative bound, nats per image",
+    curves = {
+        "training": [-row[f"train_{config.objective}"] for row in history],
+        "test": [-row["test_elbo"] for row in history],
+    }
+    bounds = (
+        "negative ELBO"
+        if config.objective == "elbo"
+        else f"negative bound (training IWAE-{config.k}, test ELBO)"
     )
+    pictures.save_curve(folder.path / "loss.png", curves, ylabel=f"{bounds}, nats per image")
 
 
 def restore(folder: str | Path) -> tuple[VAE, Dataset, Config]:
