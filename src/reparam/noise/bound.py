@@ -134,7 +134,9 @@ class BoundNoise:
 
     __slots__ = ("like", "sample_shape", "shape", "source")
 
-    def __init__(self, source: NoiseSource, shape: torch.Size, sample_shape: torch.Size, like: Tensor) -> None:
+    def __init__(
+        self, source: NoiseSource, shape: torch.Size, sample_shape: torch.Size, like: Tensor
+    ) -> None:
         self.source = source
         self.shape = shape
         self.sample_shape = sample_shape
@@ -156,7 +158,9 @@ class BoundNoise:
 
     def exponential(self, shape: Sequence[int] | None = None) -> Tensor:
         """Standard exponential noise, of the draw's shape unless another is given."""
-        return self.source.exponential(self.shape if shape is None else shape, self.like.dtype, self.like.device)
+        return self.source.exponential(
+            self.shape if shape is None else shape, self.like.dtype, self.like.device
+        )
 
 
 def as_source(noise: Noise) -> NoiseSource:
