@@ -72,6 +72,4 @@ def _dispatch(words: list[str]) -> None:
 
 def _usage() -> str:
     lines = [f"  {name:<10}{command.summary}" for name, command in COMMANDS.items()]
-    return "\n".join(
-        ["usage: reparam COMMAND [options]", "", *lines, "", "reparam COMMAND --help says more."]
-    )
+    return "\n".join(["usage: reparam COMMAND [options]", "", *lines, "", "reparam COMMAND --help says more."])

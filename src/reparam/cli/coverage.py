@@ -20,9 +20,7 @@ def _table(name: tyro.conf.Positional[str] = "") -> None:
     Args:
         name: show only the distributions whose name contains this, in any case.
     """
-    table = Table(
-        "distribution", "kind", "gradient to", "reference", box=None, header_style="bold", pad_edge=False
-    )
+    table = Table("distribution", "kind", "gradient to", "reference", box=None, header_style="bold", pad_edge=False)
     for row in rp.coverage():
         if name.lower() in row.distribution.__name__.lower():
             table.add_row(row.distribution.__name__, row.kind, ", ".join(row.parameters), row.reference)

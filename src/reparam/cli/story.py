@@ -13,8 +13,10 @@ from torch.distributions import Normal
 
 import reparam as rp
 from reparam.cli.trick import Run
+from reparam.estimators import Estimator
 
 REPLICATES = 20_000
+DRAWS = 8
 
 
 class Measured(NamedTuple):
@@ -37,27 +39,27 @@ def tell(result: Run, seed: int) -> None:
 
 
 def _tell_trick(console: Console, result: Run) -> None:
-    mu, sigma, eps, z = (tensor.item() for tensor in (result.loc, result.scale, result.noise, result.z))
-    console.print(
-        "\n[bold]With the trick[/bold]: the randomness stands beside the parameters, not between them"
+    mu, sigma, eps, z, loss = (
+        f"{t.item():.6g}" for t in (result.loc, result.scale, result.noise, result.z, result.loss)
     )
+    to_mu, to_sigma = (f"{gradient.item():.6g}" for gradient in (result.grad_loc, result.grad_scale))
+    console.print("\n[bold]With the trick[/bold] the randomness stands beside the parameters:")
     steps = Table.grid(padding=(0, 2))
-    steps.add_row("1  noise", "eps ~ N(0, 1)", f"= {eps:.6g}", "a constant: nothing to differentiate")
-    steps.add_row("2  sample", "z = mu + sigma * eps", f"= {mu:.6g} + {sigma:.6g} * {eps:.6g}", f"= {z:.6g}")
-    steps.add_row("3  loss", "L = z", f"= {result.loss.item():.6g}", "")
-    steps.add_row("4  chain rule", "dL/dmu = dL/dz * dz/dmu", "= 1 * 1", f"= {result.grad_loc.item():.6g}")
-    steps.add_row("", "dL/dsigma = dL/dz * dz/dsigma", "= 1 * eps", f"= {result.grad_scale.item():.6g}")
+    steps.add_row("noise", f"eps = {eps}, from N(0, 1): a constant for autograd")
+    steps.add_row("sample", f"z = mu + sigma * eps = {mu} + {sigma} * ({eps}) = {z}")
+    steps.add_row("loss", f"L = z = {loss}")
+    steps.add_row("chain rule", f"dL/dmu    = dL/dz * dz/dmu    = 1 * 1      autograd: {to_mu}")
+    steps.add_row("", f"dL/dsigma = dL/dz * dz/dsigma = 1 * eps    autograd: {to_sigma}")
     console.print(steps)
-    console.print("The last column of step 4 is what autograd returned.")
 
 
 def _tell_cut(console: Console, result: Run) -> None:
     z = Normal(result.loc, result.scale).sample()
     console.print(
-        "\n[bold]Without it[/bold]: torch's Normal(mu, sigma).sample() returns a number without a history"
+        "\n[bold]Without it[/bold] a sample is a number with no history. After z = Normal(mu, sigma).sample()"
     )
-    console.print(f"z.requires_grad is {z.requires_grad}; z.backward() says:")
-    console.print(f"  {_backward_error(z)}", style="red", markup=False)
+    console.print(f"z.requires_grad is {z.requires_grad}, and z.backward() raises")
+    console.print(f"  {_backward_error(z)}", style="red", markup=False, soft_wrap=True)
     console.print("No gradient reaches mu or sigma.")
 
 
@@ -70,22 +72,20 @@ def _backward_error(loss: Tensor) -> str:
 
 
 def _tell_estimators(console: Console, result: Run, seed: int) -> None:
-    console.print(
-        "\n[bold]When a sample cannot move[/bold], its expectation still can: E[z] = mu, so dE/dmu = 1, dE/dsigma = 0"
-    )
-    table = Table("estimator", "draws", "dE/dmu", "dE/dsigma", "variance of one", box=None, pad_edge=False)
-    for estimator, draws in ((rp.Pathwise(2), 2), (rp.LeaveOneOut(2), 2), (rp.ScoreFunction(2), 2)):
+    console.print("\n[bold]Where a sample cannot move[/bold] its expectation still does. Here E = E\\[z] = mu, so the")
+    console.print("exact answers are dE/dmu = 1 and dE/dsigma = 0. Measured, with standard errors:")
+    table = Table("estimator", "dE/dmu", "variance", "dE/dsigma", "variance", box=None, pad_edge=False)
+    for estimator in (rp.Pathwise(DRAWS), rp.LeaveOneOut(DRAWS), rp.ScoreFunction(DRAWS)):
         to_loc, to_scale = measure(estimator, result, seed)
-        variances = f"{to_loc.variance:.3g}, {to_scale.variance:.3g}"
-        table.add_row(type(estimator).__name__, str(draws), str(to_loc), str(to_scale), variances)
+        row = (str(to_loc), f"{to_loc.variance:.3g}", str(to_scale), f"{to_scale.variance:.3g}")
+        table.add_row(type(estimator).__name__, *row)
     console.print(table)
-    console.print(
-        f"Means of {REPLICATES:,} independent estimates ± their standard errors. All three are unbiased; "
-        "the pathwise one, which is the trick, is the quietest."
-    )
+    console.print(f"({REPLICATES:,} estimates of {DRAWS} draws each; the variance is that of one estimate.)")
+    console.print("All three are unbiased. Pathwise is the trick. The other two ask only for the density of z,")
+    console.print("so they serve discrete variables too, and pay for it in variance.")
 
 
-def measure(estimator: object, result: Run, seed: int) -> tuple[Measured, Measured]:
+def measure(estimator: Estimator, result: Run, seed: int) -> tuple[Measured, Measured]:
     """The gradient of E[z] with respect to loc and scale, estimated many times over, all in one batch."""
     loc = torch.full((REPLICATES,), result.loc.item(), dtype=torch.float64, requires_grad=True)
     scale = torch.full((REPLICATES,), result.scale.item(), dtype=torch.float64, requires_grad=True)

@@ -58,9 +58,7 @@ def _parse(name: str, config: type[ConfigT], options: list[str]) -> Options[Conf
 def _report(summary: dict[str, Any]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"test ELBO  {summary['test_elbo']:.2f} nats per image")
-    console.print(
-        f"test NLL   {summary['test_nll']:.2f} nats per image, {summary['nll_samples']} importance samples"
-    )
+    console.print(f"test NLL   {summary['test_nll']:.2f} nats per image, {summary['nll_samples']} importance samples")
     console.print(f"CPU time   {summary['cpu_seconds']:.1f} s")
     console.print(
         f"run folder {summary['folder']}: {', '.join(sorted(p.name for p in Path(summary['folder']).iterdir()))}"

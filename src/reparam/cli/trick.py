@@ -85,9 +85,7 @@ def _check(options: Options) -> None:
     _require(math.isfinite(options.loc), "loc must be finite", "loc", options.loc, "--loc 2")
     smallest, largest = torch.finfo(torch.float32).tiny, torch.finfo(torch.float32).max
     fits = smallest <= options.scale <= largest
-    _require(
-        fits, "scale must be positive, and finite in single precision", "scale", options.scale, "--scale 5"
-    )
+    _require(fits, "scale must be positive, and finite in single precision", "scale", options.scale, "--scale 5")
     noise = options.noise
     _require(noise is None or math.isfinite(noise), "noise must be finite", "noise", noise, "--noise -1.5")
     in_range = 0 <= options.seed < 2**63

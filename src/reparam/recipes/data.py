@@ -1,4 +1,4 @@
-"""Image data sets by name: `digits` is embedded; `fashion-mnist` and `mnist` are searched, then fetched; folders are read.
+"""Image data sets by name: `digits` is embedded, `fashion-mnist` and `mnist` are searched, then fetched.
 
 The published sets are looked for in an explicit folder, the user's cache and the system folder, in this order, and
 downloaded only when none of them has the files. Every byte of a published set is checked against its MD5.
@@ -23,7 +23,6 @@ from reparam.recipes.files import replacing
 from reparam.recipes.idx import parse_idx, read_bytes, read_idx
 
 SYSTEM_FOLDER = Path("/usr/share/datasets")
-DOWNLOAD_TIMEOUT = 30.0
 DIGITS_TRAINING_IMAGES = 1500
 
 
@@ -191,8 +190,7 @@ def _download(name: str, file: str, cache: Path) -> bytes:
         url = f"{mirror}/{file}.gz"
         try:
             with tempfile.TemporaryDirectory() as folder:
-                fetch = pooch.HTTPDownloader(timeout=DOWNLOAD_TIMEOUT)
-                fetched = Path(pooch.retrieve(url, None, f"{file}.gz", folder, downloader=fetch))
+                fetched = Path(pooch.retrieve(url, None, f"{file}.gz", folder))
                 content = _verified(read_bytes(fetched), name, file, url)
             cache.mkdir(parents=True, exist_ok=True)
             with replacing(cache / file) as temporary:
@@ -239,9 +237,7 @@ def _from_folder(folder: Path) -> Dataset:
 
 def _part(folder: Path, arrays: dict[Path, np.ndarray], *, test: bool) -> tuple[Tensor | None, Tensor | None]:
     """The images and the labels of the training or of the test part, None where there are none."""
-    mine = {
-        p: a for p, a in arrays.items() if any(word in p.name.lower() for word in ("test", "t10k")) == test
-    }
+    mine = {p: a for p, a in arrays.items() if any(word in p.name.lower() for word in ("test", "t10k")) == test}
     images = [_as_images(array, path) for path, array in mine.items() if array.ndim != 1]
     labels = [_as_labels(array, path) for path, array in mine.items() if array.ndim == 1]
     if len(images) > 1 or len(labels) > 1 or (images and labels and len(images[0]) != len(labels[0])):
@@ -265,9 +261,7 @@ def _read_npy(path: Path) -> np.ndarray:
         ) from error
     if isinstance(array, np.ndarray):
         return array
-    raise DataError(
-        "not a .npy file", received=f"{path}, an archive", instead="save one array with numpy.save"
-    )
+    raise DataError("not a .npy file", received=f"{path}, an archive", instead="save one array with numpy.save")
 
 
 def _as_images(array: np.ndarray, path: Path) -> Tensor:

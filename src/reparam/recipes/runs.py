@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -22,11 +23,7 @@ from torch import Tensor, nn
 from reparam.errors import DataError
 from reparam.recipes.files import replacing
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
+tomllib = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 ConfigT = TypeVar("ConfigT")
 
 CONFIG = "config.toml"
@@ -121,7 +118,7 @@ def read_config(path: str | Path, cls: type[ConfigT]) -> ConfigT:
             received=f"{path} ({error})",
             instead="give a TOML file such as the config.toml of a run",
         ) from error
-    types = {field.name: get_type_hints(cls)[field.name] for field in fields(cls)}  # type: ignore[arg-type]
+    types = get_type_hints(cls)
     for name, value in settings.items():
         if name not in types or not _fits(value, types[name]):
             raise DataError(

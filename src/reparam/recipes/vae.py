@@ -28,7 +28,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
@@ -103,6 +102,8 @@ def normal_prior(zeros: Tensor) -> Distribution:
     return Independent(Normal(zeros, torch.ones_like(zeros)), 1)
 
 
+SMALL, LARGE = (64, 8), (400, 20)  # hidden units and latent dimensions
+SMALL_PIXELS = 64
 LATENTS = {"normal": LatentFamily(2, normal_posterior, normal_prior)}
 
 
@@ -118,14 +119,10 @@ class VAE(nn.Module):
 
     zeros: Tensor
 
-    def __init__(
-        self, pixels: int, hidden: int, latent: int, family: LatentFamily = LATENTS["normal"]
-    ) -> None:
+    def __init__(self, pixels: int, hidden: int, latent: int, family: LatentFamily = LATENTS["normal"]) -> None:
         super().__init__()
         self.family = family
-        self.encoder = nn.Sequential(
-            nn.Linear(pixels, hidden), nn.ReLU(), nn.Linear(hidden, family.outputs * latent)
-        )
+        self.encoder = nn.Sequential(nn.Linear(pixels, hidden), nn.ReLU(), nn.Linear(hidden, family.outputs * latent))
         self.decoder = nn.Sequential(nn.Linear(latent, hidden), nn.ReLU(), nn.Linear(hidden, pixels))
         self.register_buffer("zeros", torch.zeros(latent), persistent=False)
 
@@ -138,9 +135,11 @@ class VAE(nn.Module):
         return self.family.prior(self.zeros)
 
     def log_likelihood(self, images: Tensor, z: Tensor) -> Tensor:
-        """log p(x | z) in nats, shape (samples, batch), for z of shape (samples, batch, latent)."""
+        """The log-likelihood log p(x | z) in nats, shape (samples, batch), for z of shape (samples, batch, latent)."""
         logits = self.decoder(z)
-        return -F.binary_cross_entropy_with_logits(logits, images.expand_as(logits), reduction="none").sum(-1)
+        return -nn.functional.binary_cross_entropy_with_logits(logits, images.expand_as(logits), reduction="none").sum(
+            -1
+        )
 
     def paint(self, z: Tensor) -> Tensor:
         """The probability of each pixel to be on, shape (..., pixels)."""
@@ -148,11 +147,12 @@ class VAE(nn.Module):
 
 
 def build(config: Config, dataset: Dataset) -> VAE:
-    """The untrained model of a complete configuration, its weights drawn from the seed."""
-    assert config.hidden is not None and config.latent is not None
+    """The untrained model, its weights drawn from the seed; sizes that are left open follow the images."""
+    pixels = math.prod(dataset.image_shape)
+    hidden, latent = SMALL if pixels <= SMALL_PIXELS else LARGE
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(config.seed)
-        model = VAE(math.prod(dataset.image_shape), config.hidden, config.latent)
+        model = VAE(pixels, config.hidden or hidden, config.latent or latent)
     return model.to(config.device)
 
 
@@ -232,7 +232,6 @@ def train(config: Config, out: str | Path | None = None, console: Console | None
     started = time.perf_counter(), time.process_time()
     _check(config)
     dataset = load(config.data, config.data_root)
-    config = _complete(config, dataset)
     folder = RunFolder(out, config, "vae")
     model = build(config, dataset)
     history = fit(model, dataset, config, folder, console or Console(stderr=True))
@@ -258,9 +257,7 @@ def train(config: Config, out: str | Path | None = None, console: Console | None
     return {**summary, "folder": str(folder.path)}
 
 
-def fit(
-    model: VAE, dataset: Dataset, config: Config, folder: RunFolder, console: Console
-) -> list[dict[str, float]]:
+def fit(model: VAE, dataset: Dataset, config: Config, folder: RunFolder, console: Console) -> list[dict[str, float]]:
     """Raise the bound with Adam; one line of metrics per epoch."""
     images = _flat(dataset.train_images, config.device)
     test_images = _flat(dataset.test_images, config.device)
@@ -273,9 +270,7 @@ def fit(
         task = progress.add_task("ELBO", total=config.epochs * math.ceil(len(images) / config.batch), elbo="")
         for epoch in range(1, config.epochs + 1):
             total = torch.zeros((), device=config.device)
-            for rows in torch.randperm(len(images), generator=noise, device=config.device).split(
-                config.batch
-            ):
+            for rows in torch.randperm(len(images), generator=noise, device=config.device).split(config.batch):
                 batch = torch.bernoulli(images[rows], generator=noise)
                 objective = bound(model, prior, batch, config, noise)
                 optimizer.zero_grad()
@@ -348,12 +343,6 @@ def _require(condition: bool, name: str, value: object, instead: str) -> None:
         )
 
 
-def _complete(config: Config, dataset: Dataset) -> Config:
-    """The configuration with the sizes that the images suggest where it leaves them open."""
-    hidden, latent = (64, 8) if math.prod(dataset.image_shape) <= 64 else (400, 20)
-    return replace(config, hidden=config.hidden or hidden, latent=config.latent or latent)
-
-
 def _flat(images: Tensor, device: str) -> Tensor:
     return images.flatten(1).to(device)
 
@@ -376,11 +365,7 @@ def draw_pictures(
         "training": [-row[f"train_{config.objective}"] for row in history],
         "test": [-row["test_elbo"] for row in history],
     }
-    bounds = (
-        "negative ELBO"
-        if config.objective == "elbo"
-        else f"negative bound (training IWAE-{config.k}, test ELBO)"
-    )
+    bounds = "negative ELBO" if config.objective == "elbo" else f"negative bound (training IWAE-{config.k}, test ELBO)"
     pictures.save_curve(folder.path / "loss.png", curves, ylabel=f"{bounds}, nats per image")
 
 
@@ -392,6 +377,6 @@ def restore(folder: str | Path) -> tuple[VAE, Dataset, Config]:
     """
     config = replace(read_config(Path(folder) / CONFIG, Config), device="cpu")
     dataset = load(config.data, config.data_root)
-    model = build(_complete(config, dataset), dataset)
+    model = build(config, dataset)
     load_weights(model, Path(folder) / WEIGHTS)
     return model, dataset, config
