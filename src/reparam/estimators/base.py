@@ -43,8 +43,8 @@ class Proposal:
 
     Attributes:
         points: shape `(*axes, *batch_shape, *event_shape)`.
-        log_ratio: `log p(x) - stop(log p(x))`, zero in value, whose derivative is the score; None where the points carry
-            the gradient themselves.
+        log_ratio: `log p(x) - stop(log p(x))`, zero in value, whose derivative is the score; None where the points
+            carry the gradient themselves.
     """
 
     points: Tensor
@@ -110,8 +110,8 @@ class ParticleEstimator(Estimator):
 def particle_weights(count: int, plain: Tensor | None, centred: Tensor | None, dim: int) -> Tensor:
     r"""Weights of `count` particles from the joint log-ratios of what was drawn.
 
-    With :math:`A = \exp(\text{plain})` for variables without a baseline, :math:`c = A\,(\exp(\text{centred}) - 1)` for those
-    whose baseline is the mean cost of the other particles,
+    With :math:`A = \exp(\text{plain})` for variables without a baseline, and
+    :math:`c = A\,(\exp(\text{centred}) - 1)` for those whose baseline is the mean cost of the other particles,
 
     .. math:: w = \frac{A}{K} + \frac{c - \bar c}{K - 1}
 

@@ -78,9 +78,7 @@ def _poisson(dist: td.Poisson, sample_shape: torch.Size, noise: NoiseSource) -> 
 
 def _binomial(dist: td.Binomial, sample_shape: torch.Size, noise: NoiseSource) -> Tensor:
     shape = sample_shape + dist.probs.shape
-    return torch.binomial(
-        dist.total_count.expand(shape), dist.probs.expand(shape), generator=_generator(dist, noise)
-    )
+    return torch.binomial(dist.total_count.expand(shape), dist.probs.expand(shape), generator=_generator(dist, noise))
 
 
 def _negative_binomial(dist: td.NegativeBinomial, sample_shape: torch.Size, noise: NoiseSource) -> Tensor:

@@ -19,7 +19,7 @@ from reparam.noise import NoiseSource
 
 
 def log_ratio(dist: Distribution, points: Tensor) -> Tensor | None:
-    r"""`log p(x) - stop(log p(x))`: value zero, first derivative the score, and right at every order once exponentiated.
+    r"""`log p(x) - stop(log p(x))`: value zero, first derivative the score, right at every order once exponentiated.
 
     None where nobody differentiates, so that evaluation under `no_grad` computes no density.
     """
@@ -38,12 +38,7 @@ def refuse_boundary(dist: Distribution) -> None:
     for inner in wrapped(dist):
         refuse_boundary(inner)
     probs = dist.__dict__.get("probs")
-    if (
-        not isinstance(probs, Tensor)
-        or is_logits(dist)
-        or not probs.requires_grad
-        or not wants_validation(dist)
-    ):
+    if not isinstance(probs, Tensor) or is_logits(dist) or not probs.requires_grad or not wants_validation(dist):
         return
     inside = probs > 0
     if dist.arg_constraints["probs"] is not constraints.simplex:
@@ -67,8 +62,8 @@ class ScoreFunction(ParticleEstimator):
         samples: the number of draws K.
 
     Gradient:
-        With respect to every parameter `log_prob` depends on; unbiased, at every order of differentiation; K evaluations
-        of a cost that may be a black box. The variance is high; `LeaveOneOut` is the same estimator with a baseline.
+        With respect to every parameter `log_prob` depends on; unbiased, at every order of differentiation; K
+        evaluations of a cost that may be a black box. The variance is high; `LeaveOneOut` is the same estimator with a baseline.
 
     Errors:
         `InvalidArgument` where `probs` lies on the boundary of its simplex, where no score exists.

@@ -44,8 +44,8 @@ def support_size(dist: Distribution) -> int | None:
 def finite_support(dist: Distribution) -> Support:
     """Points `(n, *batch_shape, *event_shape)` and probabilities `(n, *batch_shape)` of the whole support.
 
-    Points whose probability is zero, and stays zero when the parameters move, are replaced by the likeliest point: a cost
-    that is infinite or undefined there must not turn `0 * inf` into NaN.
+    Points whose probability is zero, and stays zero when the parameters move, are replaced by the likeliest point: a
+    cost that is infinite or undefined there must not turn `0 * inf` into NaN.
     """
     if isinstance(dist, td.Independent):
         return _product(dist)
@@ -80,18 +80,14 @@ def _binomial(dist: td.Binomial) -> Support:
     count = dist.total_count
     p = torch.sigmoid(dist.logits) if is_logits(dist) else dist.probs
     q = torch.sigmoid(-dist.logits) if is_logits(dist) else 1 - dist.probs
-    values = _along_first(
-        torch.arange(float(support_size(dist) or 1)), p.expand(support_size(dist) or 1, *p.shape)
-    )
+    values = _along_first(torch.arange(float(support_size(dist) or 1)), p.expand(support_size(dist) or 1, *p.shape))
     possible = values <= count
     x = torch.where(possible, values, torch.zeros_like(values))
     # In float64: the binomial coefficient overflows float32 beyond 127 trials. Powers, not logarithms, so that the
     # derivative at p = 0 and p = 1 is the true one.
     wide = torch.float64
     choose = torch.exp(
-        torch.lgamma(count.to(wide) + 1)
-        - torch.lgamma(x.to(wide) + 1)
-        - torch.lgamma((count - x).to(wide) + 1)
+        torch.lgamma(count.to(wide) + 1) - torch.lgamma(x.to(wide) + 1) - torch.lgamma((count - x).to(wide) + 1)
     )
     law = choose * p.to(wide) ** x.to(wide) * q.to(wide) ** (count - x).to(wide)
     return values.minimum(count), torch.where(possible, law, 0.0).to(p.dtype)

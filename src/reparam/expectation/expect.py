@@ -31,8 +31,8 @@ def expect(
     .. math:: E[f(x)] \approx \sum_k w_k(\theta) f(x_k)
 
     Args:
-        f: the cost. With a distribution, it takes points of shape `(K, *batch_shape, *event_shape)` and returns costs of
-            shape `(K, *batch_shape)`: each batch element is credited with its own cost only, which holds when cost i
+        f: the cost. With a distribution, it takes points of shape `(K, *batch_shape, *event_shape)` and returns costs
+            of shape `(K, *batch_shape)`: each batch element is credited with its own cost only, which holds when cost i
             depends on draw i alone (wrap the batch in `Independent` otherwise). Without one, `f` is a program: it takes
             `sample`, calls `sample(dist)` or `sample(dist, estimator)` for each random variable in turn, and returns a
             cost of shape `(*axes, *batch_shape)`.
@@ -108,9 +108,7 @@ def _resolve(dist: Distribution, estimator: Estimator | None, samples: int | Non
         raise InvalidArgument(
             "estimator must be an object, such as rp.LeaveOneOut(4)",
             received=f"estimator = {estimator!r}",
-            instead=f"rp.{estimator.__name__}()"
-            if isinstance(estimator, type)
-            else f"rp.{estimator_for(dist)}",
+            instead=f"rp.{estimator.__name__}()" if isinstance(estimator, type) else f"rp.{estimator_for(dist)}",
         )
     elif samples is not None and not isinstance(estimator, ParticleEstimator):
         raise InvalidArgument(
@@ -128,14 +126,15 @@ def _check_costs(costs: Tensor, draw: Draw) -> None:
         shape = tuple(costs.shape) if isinstance(costs, Tensor) else type(costs).__name__
         raise InvalidArgument(
             "the cost must return one number for each point, of shape (K, *batch_shape)",
-            received=f"costs of shape {shape} for points of shape {tuple(draw.points.shape)}; expected {tuple(draw.weights.shape)}",
+            received=f"costs of shape {shape} for points of shape {tuple(draw.points.shape)}, where "
+            f"{tuple(draw.weights.shape)} was expected",
             instead="reduce event dimensions only, as f(x).sum(-1), and leave the leading ones alone",
         )
     if draw.points.requires_grad and not costs.requires_grad and torch.is_grad_enabled():
         raise InvalidArgument(
             "the cost carries no gradient back to the sample, so the gradient of the expectation would be lost",
             received=f"costs of {costs.dtype} that do not require grad, from points that do",
-            instead="rp.expect(f, dist, rp.LeaveOneOut(4)) for a cost without a derivative, or torch.no_grad() around the call",
+            instead="rp.expect(f, dist, rp.LeaveOneOut(4)) for a cost without a derivative, or torch.no_grad() around it",
         )
 
 

@@ -1,7 +1,8 @@
 r"""Programs of random variables: run once, all particles in parallel, and weigh the cost by what was drawn.
 
-All variables of a program share one batch shape. In front of it stands one particle axis of K runs, and in front of that one
-axis for each enumerated variable, newest first, so that what was drawn earlier broadcasts against what is drawn later:
+All variables of a program share one batch shape. In front of it stands one particle axis of K runs, and in front of
+that one axis for each enumerated variable, newest first, so that what was drawn earlier broadcasts against what is
+drawn later:
 
     (newest enumerated, ..., oldest enumerated, K, *batch_shape)
 """
@@ -40,7 +41,7 @@ class Sampler:
         """Draw a variable.
 
         Args:
-            dist: its distribution, of the program's batch shape, or with the axes of the variables it depends on in front.
+            dist: its distribution, of the program's batch shape, or with the axes of what it depends on in front.
             estimator: how its gradient is estimated; `estimator_for(dist)` unless given.
 
         Returns:
@@ -68,7 +69,8 @@ class Sampler:
         if not 0 <= present <= len(self.axes) or tuple(dist.batch_shape) != full[len(self.axes) - present :]:
             raise InvalidArgument(
                 "all variables of a program share one batch shape, with the axes of what they depend on in front",
-                received=f"batch_shape {tuple(dist.batch_shape)}; the program has {tuple(self.batch_shape)} and axes {self.axes}",
+                received=f"batch_shape {tuple(dist.batch_shape)}, in a program of batch_shape {tuple(self.batch_shape)} "
+                f"and axes {self.axes}",
                 instead=f"Independent(dist, n) for dimensions that are part of one event, or dist.expand({full})",
             )
         return present
@@ -114,9 +116,7 @@ class Sampler:
         if self._plain is None and self._centred is None:
             total = cost / self.samples
         else:
-            total = (
-                particle_weights(self.samples, self._plain, self._centred, -1 - len(self.batch_shape)) * cost
-            )
+            total = particle_weights(self.samples, self._plain, self._centred, -1 - len(self.batch_shape)) * cost
         if self._probability is not None:
             total = self._probability * total
         return total.sum(tuple(range(particles + 1)))
@@ -125,19 +125,13 @@ class Sampler:
         assert self.batch_shape is not None
         full = torch.Size((*self.axes, *self.batch_shape))
         batch = len(self.batch_shape)
-        fits = (
-            isinstance(cost, Tensor)
-            and cost.dim() > batch
-            and cost.shape[cost.dim() - batch :] == self.batch_shape
-        )
+        fits = isinstance(cost, Tensor) and cost.dim() > batch and cost.shape[cost.dim() - batch :] == self.batch_shape
         try:
             fits = fits and torch.broadcast_shapes(cost.shape, full) == full
         except RuntimeError:
             fits = False
         if not fits:
-            received = (
-                f"cost of shape {tuple(cost.shape)}" if isinstance(cost, Tensor) else f"{type(cost).__name__}"
-            )
+            received = f"cost of shape {tuple(cost.shape)}" if isinstance(cost, Tensor) else f"{type(cost).__name__}"
             raise InvalidArgument(
                 f"a program returns one cost for each run and batch element, of shape {tuple(full)}",
                 received=received,

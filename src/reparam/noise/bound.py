@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Protocol, TypeAlias, Union, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -35,7 +35,7 @@ class NoiseSource(Protocol):
         ...
 
 
-Noise: TypeAlias = Union[None, torch.Generator, Tensor, NoiseSource]
+Noise: TypeAlias = "torch.Generator | Tensor | NoiseSource | None"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,9 +134,7 @@ class BoundNoise:
 
     __slots__ = ("like", "sample_shape", "shape", "source")
 
-    def __init__(
-        self, source: NoiseSource, shape: torch.Size, sample_shape: torch.Size, like: Tensor
-    ) -> None:
+    def __init__(self, source: NoiseSource, shape: torch.Size, sample_shape: torch.Size, like: Tensor) -> None:
         self.source = source
         self.shape = shape
         self.sample_shape = sample_shape
@@ -158,9 +156,7 @@ class BoundNoise:
 
     def exponential(self, shape: Sequence[int] | None = None) -> Tensor:
         """Standard exponential noise, of the draw's shape unless another is given."""
-        return self.source.exponential(
-            self.shape if shape is None else shape, self.like.dtype, self.like.device
-        )
+        return self.source.exponential(self.shape if shape is None else shape, self.like.dtype, self.like.device)
 
 
 def as_source(noise: Noise) -> NoiseSource:

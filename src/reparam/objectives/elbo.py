@@ -43,16 +43,16 @@ def elbo(
             torch or this library has registered one.
         stick_the_landing: leave out the score of q, whose mean is zero: with it the gradient's variance does not vanish
             at the optimum. Implies "monte-carlo".
-        estimator: how the expectation over q is estimated, `estimator_for(posterior)` unless given: `Pathwise` where q's
-            samples move.
+        estimator: how the expectation over q is estimated, `estimator_for(posterior)` unless given: `Pathwise`
+            where q's samples move.
         noise: where draws come from, as in `rsample`.
 
     Returns:
         The bound for each batch element, of shape `posterior.batch_shape`.
 
     Gradient:
-        With respect to the parameters of q, of p(z) and of the likelihood; unbiased where the estimator is; K evaluations of
-        the likelihood in one call.
+        With respect to the parameters of q, of p(z) and of the likelihood; unbiased where the estimator is; K evaluations
+        of the likelihood in one call.
 
     Errors:
         `InvalidArgument` for shapes that do not fit, for `kl="analytic"` without a closed form, and for
@@ -71,9 +71,7 @@ def elbo(
     """
     check_prior(posterior, prior)
     if kl not in ("auto", "analytic", "monte-carlo"):
-        raise InvalidArgument(
-            "kl names no way to compute the divergence", received=f"kl={kl!r}", instead='kl="auto"'
-        )
+        raise InvalidArgument("kl names no way to compute the divergence", received=f"kl={kl!r}", instead='kl="auto"')
     if stick_the_landing:
         return _sticking(log_likelihood, posterior, prior, samples, kl, estimator, noise)
     closed = None if kl == "monte-carlo" else _closed_form(posterior, prior)
@@ -131,6 +129,7 @@ def check_prior(posterior: Distribution, prior: Distribution) -> None:
     if prior.event_shape != posterior.event_shape or not fits:
         raise InvalidArgument(
             "posterior and prior must have one event_shape, and the prior's batch_shape must broadcast",
-            received=f"posterior {wanted} and {tuple(posterior.event_shape)}, prior {batch} and {tuple(prior.event_shape)}",
+            received=f"posterior {wanted} and {tuple(posterior.event_shape)}, "
+            f"prior {batch} and {tuple(prior.event_shape)}",
             instead="Independent(dist, 1) around each, so that the latent dimensions are one event",
         )

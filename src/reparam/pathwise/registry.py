@@ -179,9 +179,7 @@ def _parameter_like(dist: Distribution, names: Sequence[str]) -> Tensor:
         return first
     for part in wrapped(dist):
         return parameter_like(part)
-    return next(
-        (v for v in held.values() if isinstance(v, Tensor) and v.is_floating_point()), torch.empty(())
-    )
+    return next((v for v in held.values() if isinstance(v, Tensor) and v.is_floating_point()), torch.empty(()))
 
 
 def _constraint_names(cls: type[Distribution]) -> tuple[str, ...]:
@@ -206,7 +204,7 @@ def no_gradient(dist: Distribution) -> NoPathwiseGradient:
         return NoPathwiseGradient(
             f"no pathwise rule is registered for {name}{hint}",
             received=received,
-            instead=f"@rp.register({name}) above a function rule(dist, noise) that returns the sample, or rp.expect(f, dist)",
+            instead=f"@rp.register({name}) above a function rule(dist, noise) returning the sample, or rp.expect(f, dist)",
         )
     if entry.rule is None:
         reason = entry.row.reference
