@@ -55,10 +55,9 @@ def _tell_trick(console: Console, result: Run) -> None:
 
 def _tell_cut(console: Console, result: Run) -> None:
     z = Normal(result.loc, result.scale).sample()
-    console.print(
-        "\n[bold]Without it[/bold] a sample is a number with no history. After z = Normal(mu, sigma).sample()"
-    )
-    console.print(f"z.requires_grad is {z.requires_grad}, and z.backward() raises")
+    console.print("\n[bold]Without it[/bold] a sample is a number with no history.")
+    console.print("After z = Normal(mu, sigma).sample(),")
+    console.print(f"z.requires_grad is {z.requires_grad} and z.backward() raises")
     console.print(f"  {_backward_error(z)}", style="red", markup=False, soft_wrap=True)
     console.print("No gradient reaches mu or sigma.")
 
@@ -72,17 +71,22 @@ def _backward_error(loss: Tensor) -> str:
 
 
 def _tell_estimators(console: Console, result: Run, seed: int) -> None:
-    console.print("\n[bold]Where a sample cannot move[/bold] its expectation still does. Here E = E\\[z] = mu, so the")
-    console.print("exact answers are dE/dmu = 1 and dE/dsigma = 0. Measured, with standard errors:")
+    console.print(
+        "\n[bold]Where a sample cannot move[/bold], its expectation still does. Here E\\[z] = mu, so the exact answers "
+        "are dE/dmu = 1 and dE/dsigma = 0. Measured, with standard errors:"
+    )
     table = Table("estimator", "dE/dmu", "variance", "dE/dsigma", "variance", box=None, pad_edge=False)
     for estimator in (rp.Pathwise(DRAWS), rp.LeaveOneOut(DRAWS), rp.ScoreFunction(DRAWS)):
         to_loc, to_scale = measure(estimator, result, seed)
         row = (str(to_loc), f"{to_loc.variance:.3g}", str(to_scale), f"{to_scale.variance:.3g}")
         table.add_row(type(estimator).__name__, *row)
     console.print(table)
-    console.print(f"({REPLICATES:,} estimates of {DRAWS} draws each; the variance is that of one estimate.)")
-    console.print("All three are unbiased. Pathwise is the trick. The other two ask only for the density of z,")
-    console.print("so they serve discrete variables too, and pay for it in variance.")
+    console.print(
+        f"({REPLICATES:,} estimates of {DRAWS} draws each; the variance is that of one estimate.) All three are "
+        "unbiased. Pathwise is the trick. The other two ask only for the density of z, so they serve discrete "
+        "variables too, and pay for it in variance; LeaveOneOut subtracts the mean cost of the other draws, which "
+        "matters when that mean is far from zero (try --loc 50)."
+    )
 
 
 def measure(estimator: Estimator, result: Run, seed: int) -> tuple[Measured, Measured]:
