@@ -18,7 +18,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-import reparam as rp
 from reparam.recipes.vae import VAE, Config, bound
 
 LIMIT = 1.05
