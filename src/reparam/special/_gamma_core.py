@@ -27,17 +27,29 @@ from ._quadrature import gauss_legendre
 
 _SHIFT = 12  # from here upwards eight Bernoulli terms reach the rounding error of float64
 _STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156, -3617 / 122400)
-_FAR = 700.0  # exp(mu) stays finite
+_STIRLING_AT_SHIFT = sum(c / _SHIFT ** (2 * k + 1) for k, c in enumerate(_STIRLING))
+_STIRLING_SLOPE = tuple((2 * k + 1) * c for k, c in enumerate(_STIRLING))
+_STEPS = torch.arange(1, _SHIFT + 1, dtype=torch.float64, device="cpu")
+_FAR = 700.0  # exp(mu) and x stay finite
 _CUTOFF = 40.0  # the integrand is followed down to exp(-40) of its start
-_NODES, _WEIGHTS = (r.mul(0.5) for r in gauss_legendre(40))
-_NODES = _NODES + 0.5
+
+
+def _unit_rule(n: int) -> tuple[Tensor, Tensor]:
+    nodes, weights = gauss_legendre(n)
+    return (1 + nodes) / 2, weights / 2
+
+
+# Built at import, not at the first call, which may come under inference mode or the compiler.
+_NODES, _WEIGHTS = _unit_rule(40)
 _MOMENTS = torch.stack([_WEIGHTS, _WEIGHTS * _NODES], dim=-1)
+_TAYLOR_NODES, _TAYLOR_WEIGHTS = _unit_rule(10)
+_TAYLOR_WEIGHTS = _TAYLOR_WEIGHTS * (1 - _TAYLOR_NODES)
 
 
 class Tail(NamedTuple):
-    """The nearer tail at `x`, in units of the density there; `gap` is `log x - psi(a + 1)`, and `upper` its sign."""
+    """The nearer tail at `x = a exp(near)`, over the density there; `gap` is `log x - psi(a + 1)`, `upper` its sign."""
 
-    a: Tensor
+    near: Tensor
     x: Tensor
     gap: Tensor
     upper: Tensor
@@ -46,48 +58,47 @@ class Tail(NamedTuple):
 
 
 def exp_remainder(t: Tensor) -> Tensor:
-    r""":math:`e^t - 1 - t`, to rounding error for every t."""
-    small = t.abs() < 0.5
+    r""":math:`e^t - 1 - t = t^2 \int_0^1 (1 - v) e^{tv} dv`, to rounding error for every t."""
+    small = t.abs() < 1
     u = torch.where(small, t, 0.0)
-    series = torch.full_like(u, 1 / 16)
-    for k in range(15, 2, -1):
-        series = (1 + u * series) / k
-    return torch.where(small, 0.5 * u * u * (1 + u * series), torch.expm1(t) - t)
+    mean = torch.exp(u.unsqueeze(-1) * _TAYLOR_NODES.to(t.device)) @ _TAYLOR_WEIGHTS.to(t.device)
+    return torch.where(small, u * u * mean, torch.expm1(t) - t)
 
 
-def _stirling_series(y: Tensor) -> tuple[Tensor, Tensor]:
-    r"""The remainders of :math:`\log\Gamma(y)` and of :math:`-\psi(y)` after Stirling's leading terms, for y >= 12."""
-    r = 1 / (y * y)
-    log_gamma = torch.zeros_like(y)
-    digamma = torch.zeros_like(y)
-    for k in range(len(_STIRLING) - 1, -1, -1):
-        log_gamma = log_gamma * r + _STIRLING[k]
-        digamma = digamma * r + (2 * k + 1) * _STIRLING[k]
-    return log_gamma / y, digamma * r
+def _horner(r: Tensor, coefficients: tuple[float, ...]) -> Tensor:
+    total = torch.full_like(r, coefficients[-1])
+    for c in reversed(coefficients[:-1]):
+        total = total * r + c
+    return total
 
 
-def _raised(a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Whether `a` is too small for Stirling's series, an argument that never is, and a + 1 ... a + 12 on a last axis."""
+def _raised(a: Tensor) -> tuple[Tensor, Tensor]:
+    """Whether `a` is too small for Stirling's series, and an argument that never is."""
     low = a < _SHIFT
-    steps = torch.arange(1, _SHIFT + 1, dtype=a.dtype, device=a.device)
-    return low, torch.where(low, a + _SHIFT, a), a.unsqueeze(-1) + steps
+    return low, torch.where(low, a + _SHIFT, a)
 
 
 def digamma_excess(a: Tensor) -> Tensor:
     r""":math:`\psi(a + 1) - \log a`, which tends to :math:`1 / 2a`; positive, and differentiable to every order."""
-    low, y, ladder = _raised(a)
-    excess = 0.5 / y - _stirling_series(y)[1]
-    lowered = excess + torch.log1p(_SHIFT / torch.where(low, a, 1.0)) - ladder.reciprocal().sum(-1)
+    low, y = _raised(a)
+    r = 1 / (y * y)
+    excess = 0.5 / y - r * _horner(r, _STIRLING_SLOPE)
+    lowered = excess + torch.log1p(_SHIFT / torch.where(low, a, 1.0)) - torch.reciprocal(a.unsqueeze(-1) + _STEPS.to(a.device)).sum(-1)
     return torch.where(low, lowered, excess)
 
 
 def log_peak(a: Tensor) -> Tensor:
-    r""":math:`\log(a^a e^{-a} / \Gamma(a + 1))`: the logarithm of :math:`q / a` at :math:`x = a`."""
-    low, y, ladder = _raised(a)
-    peak = -0.5 * torch.log(2 * torch.pi * y) - _stirling_series(y)[0]
+    r""":math:`\log(a^a e^{-a} / \Gamma(a + 1))`, the logarithm of :math:`q / a` at :math:`x = a`.
+
+    It vanishes at a = 0, and each term of the shifted form vanishes with it: log F is small there, and exact.
+    """
+    low, y = _raised(a)
+    remainder = _horner(1 / (y * y), _STIRLING) / y
     b = torch.where(low, a, 1.0)
-    lowered = peak + _SHIFT - b * torch.log1p(_SHIFT / b) + torch.log(ladder / y.unsqueeze(-1)).sum(-1)
-    return torch.where(low, lowered, peak)
+    steps = torch.log1p(b.unsqueeze(-1) / _STEPS.to(a.device)).sum(-1)
+    lowered = steps - (_SHIFT + 0.5) * torch.log1p(b / _SHIFT) - b * torch.log1p(_SHIFT / b)
+    lowered = lowered - (remainder - _STIRLING_AT_SHIFT)
+    return torch.where(low, lowered, -0.5 * torch.log(2 * torch.pi * y) - remainder)
 
 
 def log_density(a: Tensor, mu: Tensor) -> Tensor:
@@ -109,33 +120,32 @@ def nearer_tail(a: Tensor, mu: Tensor) -> Tail:
 
     Above: :math:`\int e^{as - x(e^s - 1)} s^j ds`; below: :math:`\int e^{-(a+1)s + x(1 - e^{-s})} s^j ds`; j = 0, 1.
     """
-    near = mu.clamp(max=_FAR)
+    near = torch.minimum(mu, _FAR - torch.log(a.clamp(min=1)))
     x = a * torch.exp(near)
     excess = a * torch.expm1(near)
     gap = mu - digamma_excess(a)
     upper = gap >= 0
-    sign = torch.where(upper, 1.0, -1.0).to(a.dtype)
     slope = torch.where(upper, excess, 1 - excess)
     reach = _range(a.detach(), x.detach(), slope.detach(), upper)
-    s = reach.unsqueeze(-1) * _NODES.to(a.device)
-    t = sign.unsqueeze(-1) * s
-    fall = slope.unsqueeze(-1) * s + x.unsqueeze(-1) * (torch.expm1(t) - t)
-    mass, moment = (torch.exp(-fall) @ _MOMENTS.to(a.device)).unbind(-1)
+    # log p(t) - log p(x) with t on either side of zero: a multiple of t, and the curvature of e^t.
+    t = torch.where(upper, reach, -reach).unsqueeze(-1) * _NODES.to(a.device)
+    line = torch.where(upper, -slope, slope).unsqueeze(-1) * t
+    log_ratio = torch.addcmul(line, x.unsqueeze(-1), torch.expm1(t) - t, value=-1)
+    mass, moment = (torch.exp(log_ratio) @ _MOMENTS.to(a.device)).unbind(-1)
     mass = reach * torch.exp(near - mu) * mass  # beyond e^700 the tail is exponential: its length is 1 / x
-    return Tail(a, x, gap, upper, mass, reach * reach * moment)
+    return Tail(near, x, gap, upper, mass, reach * reach * moment)
 
 
-def log_masses(a: Tensor, mu: Tensor) -> tuple[Tail, Tensor, Tensor]:
-    r"""The tail at x, and the logarithms of its mass and of the density :math:`q(\ell)`."""
+def log_mass(a: Tensor, mu: Tensor) -> tuple[Tensor, Tail]:
+    """The logarithm of the nearer tail's probability, 1 - F where `upper`, else F; and that tail."""
     tail = nearer_tail(a, mu)
-    log_q = log_density(a, mu) + torch.log(a)
-    length = torch.where(tail.upper, tail.mass, (1 + tail.x * tail.mass) / a)
-    return tail, log_q + torch.log(length), log_q
+    over_density = torch.where(tail.upper, torch.log(a * tail.mass), torch.log1p(tail.x * tail.mass))
+    return log_density(a, tail.near) + over_density, tail
 
 
 def dlogx_dconcentration(a: Tensor, mu: Tensor) -> Tensor:
     r""":math:`d\log x / da` at fixed :math:`F(x; a)`, from the tail; positive."""
-    a, x, gap, upper, mass, moment = nearer_tail(a, mu)
+    _, x, gap, upper, mass, moment = nearer_tail(a, mu)
     above = (gap + 1 / a) * mass + moment
     below = (x * moment - gap * (1 + x * mass)) / a
     return torch.where(upper, above, below)
