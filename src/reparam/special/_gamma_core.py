@@ -130,7 +130,7 @@ def nearer_tail(a: Tensor, mu: Tensor) -> Tail:
     # log p(t) - log p(x) with t on either side of zero: a multiple of t, and the curvature of e^t.
     t = torch.where(upper, reach, -reach).unsqueeze(-1) * _NODES.to(a.device)
     line = torch.where(upper, -slope, slope).unsqueeze(-1) * t
-    log_ratio = torch.addcmul(line, x.unsqueeze(-1), torch.expm1(t) - t, value=-1)
+    log_ratio = line - x.unsqueeze(-1) * (torch.expm1(t) - t)
     mass, moment = (torch.exp(log_ratio) @ _MOMENTS.to(a.device)).unbind(-1)
     mass = reach * torch.exp(near - mu) * mass  # beyond e^700 the tail is exponential: its length is 1 / x
     return Tail(near, x, gap, upper, mass, reach * reach * moment)

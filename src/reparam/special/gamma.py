@@ -7,6 +7,8 @@ operations and every order of derivative is the derivative of the same accurate 
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor
 
@@ -83,14 +85,20 @@ def gammaincinv(a: Tensor | float, p: Tensor | float) -> Tensor:
         >>> round(x.item(), 6), round(gammainc(2.0, x).item(), 6)
         (1.678347, 0.5)
     """
-    a, p, dtype = _prepare(a, p)
-    a, p = _poison((a > 0) & (a < torch.inf) & (p >= 0) & (p <= 1), a, p)
-    inner = (p > 0) & (p < 1)
-    safe_a, safe_p = torch.where(inner, a, 1.0), torch.where(inner, p, 0.5)
-    x = safe_a * torch.exp(log_quantile_ratio(safe_a, torch.log(safe_p), torch.log1p(-safe_p)))
-    end_a, end_p = torch.where(inner, 1.0, a), torch.where(inner, 0.5, p)
-    # x ~ p^(1/a) at 0 and oo at 1, value and slope.
-    return torch.where(inner, x, torch.pow(end_p, 1 / end_a) / (1 - end_p)).to(dtype)
+    return _quantile(a, p, complement=False)
+
+
+def gammainccinv(a: Tensor | float, q: Tensor | float) -> Tensor:
+    r"""Upper quantile of the Gamma(a, 1) distribution: the x with Q(a, x) = q, to relative accuracy at small q.
+
+    ∞ at q = 0 and 0 at q = 1. Arguments, gradients, errors and references are :func:`gammaincinv`'s, with the slope in q
+    the negative of its slope in p.
+
+    Example:
+        >>> round(gammainccinv(torch.tensor(2.0, dtype=torch.float64), 1e-300).item(), 6)
+        697.323143
+    """
+    return _quantile(a, q, complement=True)
 
 
 def log_gammaincinv(a: Tensor | float, log_p: Tensor | float) -> Tensor:
@@ -216,21 +224,38 @@ def _regularised(a: Tensor | float, x: Tensor | float, *, complement: bool) -> T
     return value.to(dtype)
 
 
+def _quantile(a: Tensor | float, p: Tensor | float, *, complement: bool) -> Tensor:
+    a, p, dtype = _prepare(a, p)
+    a, p = _poison((a > 0) & (a < torch.inf) & (p >= 0) & (p <= 1), a, p)
+    inner = (p > 0) & (p < 1)
+    safe_a, safe_p = torch.where(inner, a, 1.0), torch.where(inner, p, 0.5)
+    logs = torch.log(safe_p), torch.log1p(-safe_p)
+    x = safe_a * torch.exp(log_quantile_ratio(safe_a, *(reversed(logs) if complement else logs)))
+    end_a, end_p = torch.where(inner, 1.0, a), torch.where(inner, 0.5, 1 - p if complement else p)
+    # x ~ p^(1/a) at 0 and oo at 1, value and slope.
+    return torch.where(inner, x, torch.pow(end_p, 1 / end_a) / (1 - end_p)).to(dtype)
+
+
 def _prepare(a: Tensor | float, x: Tensor | float) -> tuple[Tensor, Tensor, torch.dtype]:
     """Both arguments in float64 and one shape, and the dtype of the answer."""
-    dtype = torch.result_type(a, x)
-    if dtype.is_complex:
+    tensors = [t for t in (a, x) if isinstance(t, Tensor)]
+    # torch.result_type, which the compiler does not trace: a dimension outranks a scalar, a float an integer.
+    floats = [t for t in tensors if t.is_floating_point()]
+    dtypes = [t.dtype for t in floats if t.dim() > 0] or [t.dtype for t in floats] or [torch.get_default_dtype()]
+    if any(isinstance(t, complex) or (isinstance(t, Tensor) and t.is_complex()) for t in (a, x)):
         raise InvalidArgument(
             "the incomplete Gamma functions are defined here for real arguments only",
-            received=f"an argument of dtype {dtype}",
+            received=f"arguments of {_kind(a)} and {_kind(x)}",
             instead="pass real tensors, for instance z.real",
         )
-    if not dtype.is_floating_point:
-        dtype = torch.get_default_dtype()
-    device = next((t.device for t in (a, x) if isinstance(t, Tensor) and t.dim() > 0), None)
-    a, x = (torch.as_tensor(t, device=device, dtype=torch.float64) for t in (a, x))
+    device = next((t.device for t in tensors if t.dim() > 0), tensors[0].device if tensors else None)
+    a, x = (torch.as_tensor(t, dtype=torch.float64, device=device) for t in (a, x))
     a, x = torch.broadcast_tensors(a, x)
-    return a, x, dtype
+    return a, x, functools.reduce(torch.promote_types, dtypes)
+
+
+def _kind(argument: object) -> str:
+    return f"dtype {argument.dtype}" if isinstance(argument, Tensor) else f"type {type(argument).__name__}"
 
 
 def _log1mexp(t: Tensor) -> Tensor:
