@@ -82,8 +82,8 @@ def columns(points: list[tuple[float, float]]) -> tuple[Tensor, Tensor]:
 
 def expected_at(a: float, x: float) -> tuple[float, float, float]:
     """P, Q and g."""
-    ratio, h = oracle(a, mp.log(x), 40)
-    with mp.workdps(mp.mp.dps + 400):
+    with mp.workdps(120):
+        ratio, h = oracle(a, mp.log(x), 80)
         density = mp.exp(a * mp.log(x) - x - mp.loggamma(a))
         return float(ratio * density), float(1 - ratio * density), float(h * x)
 
@@ -129,15 +129,19 @@ def test_distribution_function_keeps_relative_accuracy_in_its_tail(function, col
     wanted = expected()[:, column]
     keep = wanted > 1e-290
     assert keep.sum() > 80
-    error = (function(*columns(X_POINTS)) / wanted - 1).abs()[keep]
-    # The exponential that makes a tail of e^-n costs n roundings.
-    assert (error / (1 - wanted[keep].log())).max() < 1e-14
+    a, x = columns(X_POINTS)
+    error = (function(a, x) - wanted).abs()[keep]
+    in_tail = (x.log() < torch.digamma(a + 1)) == (column == 0)
+    # The exponential that makes a tail of e^-n costs n roundings; its complement has the roundings of 1.
+    scale = torch.where(in_tail, 4 * wanted * (1 - wanted.log()), torch.ones(1))[keep]
+    assert (error / scale).max() < 2e-15
 
 
 def test_gradient_of_the_distribution_function():
     a, x = (t.requires_grad_() for t in columns(X_POINTS))
     grads = torch.autograd.grad(gammainc(a, x).sum(), (a, x))
-    log_density = [float((p - 1) * mp.log(t) - t - mp.loggamma(p)) for p, t in X_POINTS]
+    with mp.workdps(30):
+        log_density = [float((p - 1) * mp.log(t) - t - mp.loggamma(p)) for p, t in X_POINTS]
     density = torch.tensor(log_density, dtype=FLOAT64).exp()
     keep = density > 1e-250
     assert keep.sum() > 80
@@ -211,7 +215,7 @@ def test_forward_over_forward_is_reverse_over_reverse_under_vmap(function, a, u)
     torch.testing.assert_close(forward, reverse, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize(("function", "a", "u"), [c for c in cases() if "inv" not in str(c.id)])
+@pytest.mark.parametrize(("function", "a", "u"), [cases()[0], cases()[-1]])
 def test_compiler_traces_values_gradients_and_tangents(function, a, u):
     def tangent(a: Tensor, u: Tensor) -> Tensor:
         return torch.func.jvp(function, (a, u), (torch.ones_like(a), torch.ones_like(u)))[1]
@@ -222,7 +226,7 @@ def test_compiler_traces_values_gradients_and_tangents(function, a, u):
     assert_compiles_with_gradients(function, a, u)
 
 
-@pytest.mark.parametrize(("function", "a", "u"), [c for c in cases() if "log_gammaincinv" in str(c.id)])
+@pytest.mark.parametrize(("function", "a", "u"), [cases()[4]])
 def test_compiler_traces_the_quantile(function, a, u):
     assert_compiles_with_gradients(function, a, u)
 
@@ -245,8 +249,8 @@ def test_quantile_inverts_the_distribution_function():
     wanted = torch.where(tail.upper, torch.log(-torch.expm1(log_p)), log_p)
     # log x rounds to eps |log x|, which the slope of log F turns into an error of its own.
     slope = torch.where(tail.upper, 1 / tail.mass, A_GRID / (1 + tail.x * tail.mass))
-    scale = wanted.abs() + slope * (log_x.abs() + A_GRID.log().abs()) + torch.minimum(A_GRID, torch.ones(1))
-    assert ((log_mass - wanted).abs() / scale).max() < 1e-14
+    scale = 1 + wanted.abs() + slope * (log_x.abs() + A_GRID.log().abs())
+    assert ((log_mass - wanted).abs() / scale).max() < 2e-15
     assert (log_x.diff(dim=-1) < 0).all()
 
 
