@@ -254,9 +254,9 @@ def _prepare(a: Tensor | float, x: Tensor | float) -> tuple[Tensor, Tensor, torc
             instead="pass real tensors, for instance z.real",
         )
     device = next((t.device for t in tensors if t.dim() > 0), tensors[0].device if tensors else None)
-    a, x = (torch.as_tensor(t, dtype=torch.float64, device=device) for t in (a, x))
-    a, x = torch.broadcast_tensors(a, x)
-    return a, x, functools.reduce(torch.promote_types, dtypes)
+    wide = [torch.as_tensor(t, dtype=torch.float64, device=device) for t in (a, x)]
+    first, second = torch.broadcast_tensors(*wide)
+    return first, second, functools.reduce(torch.promote_types, dtypes)
 
 
 def _kind(argument: object) -> str:
