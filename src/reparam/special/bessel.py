@@ -159,34 +159,27 @@ def _radius(order: float, x: Tensor) -> Tensor:
     return torch.hypot(inside, torch.full_like(x, order))
 
 
-def _expansion(q: Tensor, p2: Tensor, table: Tensor) -> Tensor:
-    """The sum over k of q^(1-k) times the k-th row of the table, a polynomial in p^2."""
-    columns = table.to(q).reshape(len(table), -1, *[1] * q.ndim).unbind(1)  # the axis of k in front, columns of j
-    rows = columns[-1]
-    for column in reversed(columns[:-1]):
-        rows = rows * p2 + column
-    terms = rows.unbind(0)
-    value = terms[-1]
-    for term in reversed(terms[:-1]):
-        value = value / q + term
+def _expansion(q: Tensor, p2: Tensor, rows: list[list[float]]) -> Tensor:
+    """The sum over k of q^(1-k) times the k-th row, a polynomial in p^2: Horner's rule in both."""
+    value = torch.zeros_like(q)
+    for row in reversed(rows):
+        inner = torch.full_like(p2, row[-1])
+        for coefficient in reversed(row[:-1]):
+            inner = inner * p2 + coefficient
+        value = value / q + inner
     return value
 
 
 @functools.cache
-def _debye() -> Tensor:
-    return _table(_debye_fractions())
+def _debye() -> list[list[float]]:
+    return [[float(c) for c in row] for row in _debye_fractions()]
 
 
 @functools.cache
-def _debye_slope() -> Tensor:
+def _debye_slope() -> list[list[float]]:
     """The rows of -(q^2/x) d/dx of the series: d q^-k / dx = -k x q^(-k-2) and d p^2 / dx = -2 p^2 x / q^2."""
     rows = enumerate(_debye_fractions(), start=1)
-    return _table([[c * (k + 2 * j) for j, c in enumerate(row)] for k, row in rows])
-
-
-def _table(rows: list[list[Fraction]]) -> Tensor:
-    width = len(rows[-1])
-    return torch.tensor([[float(c) for c in row] + [0.0] * (width - len(row)) for row in rows], dtype=torch.float64)
+    return [[float(c * (k + 2 * j)) for j, c in enumerate(row)] for k, row in rows]
 
 
 @functools.cache
