@@ -24,6 +24,7 @@ from reparam.special.bessel import bessel_ratio_complement, log_reduced_ive
 _DROP = 38.0
 _NODES = 32
 _BISECTIONS = 8
+_LOG_NARROWEST = -20.0
 
 
 def von_mises_fisher_dw_dconcentration(
@@ -147,14 +148,64 @@ def angular_rate(dimension: int, kappa: Tensor, sin2: Tensor, cos2: Tensor) -> T
     """
     complement = bessel_ratio_complement(dimension / 2 - 1, kappa)
     near = 2 * sin2 <= complement
-    angle = _angle(torch.where(near, sin2, cos2), torch.where(near, cos2, sin2))
-    tilt = torch.where(near, kappa, -kappa)
-    offset = torch.where(near, complement, 2 - complement)  # 1 -+ A, as seen from the pole at hand
+    arc = _Arc(
+        power=dimension - 2,
+        tilt=torch.where(near, kappa, -kappa),
+        pole2=torch.where(near, sin2, cos2),
+        far2=torch.where(near, cos2, sin2),
+    )
     with torch.no_grad():
-        width = _window(dimension, tilt, angle)
-    total = torch.zeros_like(angle)
-    for node, weight in _rule():
-        part = angle * (1 - width * node)
-        score = offset - 2 * torch.sin(part / 2) ** 2
-        total = total + weight * score * torch.exp(-fall(dimension, tilt, angle, part))
-    return total * width * angle / torch.sin(angle)
+        width = arc.window()
+    nodes, weights = (rule.to(kappa).reshape(-1, *[1] * near.ndim) for rule in gauss_legendre(_NODES))
+    y = width * (1 + nodes) / 2
+    chord = arc.half_cosine(y)
+    # 1 - cos s, from the pole of the mode and from the other one: each is small where the other would cancel
+    haversine = torch.where(
+        near, arc.pole2 * (chord - arc.far * y) ** 2, (arc.far * chord + arc.pole2 * y) ** 2
+    )
+    score = torch.where(near, complement - 2 * haversine, 2 * haversine - complement)
+    return width / arc.far * (weights / 2 * score * torch.exp(-arc.fall(y)) / chord).sum(0)
+
+
+class _Arc:
+    r"""The arc from the point t to the pole at its side, and the log density along it.
+
+    The position s is measured by :math:`y = \sin(|s - t| / 2) / a`, from 0 at t to 1 at the pole, where a and b are
+    the sine and cosine of half the distance from the pole to t. In it every quantity is a smooth function of
+    :math:`a^2`, without trigonometry: at the poles themselves too, the derivatives are finite and accurate.
+    """
+
+    def __init__(self, power: int, tilt: Tensor, pole2: Tensor, far2: Tensor) -> None:
+        self.power, self.tilt, self.pole2 = power, tilt, pole2
+        self.far = torch.sqrt(far2)
+        self.cosine = far2 - pole2
+
+    def half_cosine(self, y: Tensor) -> Tensor:
+        return torch.sqrt(1 - self.pole2 * y * y)
+
+    def fall(self, y: Tensor) -> Tensor:
+        """How far the log density lies below its value at t."""
+        chord = self.half_cosine(y)
+        fall = 2 * self.tilt * self.pole2 * y * (self.cosine * y - 2 * self.far * chord)
+        if self.power == 0:
+            return fall
+        return fall - self.power * torch.log1p(-2 * self.pole2 * y * y - self.cosine / self.far * y * chord)
+
+    def window(self) -> Tensor:
+        """The part of the arc, in y, outside which the density is negligible: bisection in log y."""
+        low, high = torch.full_like(self.pole2, _LOG_NARROWEST), torch.zeros_like(self.pole2)
+        for _ in range(_BISECTIONS):
+            middle = (low + high) / 2
+            enough = self.fall(middle.exp()) > _DROP
+            low, high = torch.where(enough, low, middle), torch.where(enough, middle, high)
+        return high.exp()
+
+
+def _checked(dimension: int) -> int:
+    if isinstance(dimension, bool) or not isinstance(dimension, int) or dimension < 2:
+        raise InvalidArgument(
+            "the dimension of the space around a sphere must be an integer >= 2",
+            received=f"dimension = {dimension!r}",
+            instead="pass dimension >= 2, e.g. x.shape[-1]; dimension = 2 is the circle",
+        )
+    return dimension
