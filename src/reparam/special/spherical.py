@@ -22,7 +22,7 @@ from reparam.special.bessel import bessel_ratio_complement, log_reduced_ive
 
 # Beyond a drop of e^-38 an integrand adds nothing to a float64; 32 nodes resolve every such window to rounding.
 _DROP = 38.0
-_NODES = 32
+_NODES, _WEIGHTS = gauss_legendre(32)
 _BISECTIONS = 8
 _LOG_NARROWEST = -20.0
 
@@ -178,7 +178,7 @@ class _Arc:
         r"""The integral of the density, times the score if asked for, from t to the pole, over :math:`p(t) \sin t`."""
         with torch.no_grad():
             width = self._window()
-        nodes, weights = (rule.to(width).reshape(-1, *[1] * width.ndim) for rule in gauss_legendre(_NODES))
+        nodes, weights = (rule.to(width).reshape(-1, *[1] * width.ndim) for rule in (_NODES, _WEIGHTS))
         y = width * (1 + nodes) / 2
         density = torch.exp(-self._fall(y)) / self._chord(y)
         terms = self._score(y) * density if scored else density
