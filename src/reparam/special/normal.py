@@ -16,7 +16,8 @@ from reparam.special._closed_form import closed_form
 from reparam.special._dtypes import promote
 from reparam.special._quadrature import gauss_legendre
 
-_LOG_ROOT_TAU = 0.5 * math.log(2 * math.pi)
+_ROOT_TAU = math.sqrt(2 * math.pi)
+_LOG_ROOT_TAU = math.log(_ROOT_TAU)
 _ROOT_HALF = math.sqrt(0.5)
 # Laplace's continued fraction of the hazard: 40 levels, from z = 3 on, leave less than a rounding of a float64.
 _FRACTION_FROM, _LEVELS = 3.0, 40
@@ -258,9 +259,8 @@ def _truncated_ndtri_partials(x: Tensor, u: Tensor, low: Tensor, high: Tensor) -
 def _mass_over_density(a: Tensor, b: Tensor, x: Tensor) -> Tensor:
     """The probability of (a, b) over the density at x."""
     _, _, top, straddles, mass = _interval(a, b)
-    return mass * _density_ratio(torch.where(straddles, 0, top), x) * torch.where(
-        straddles, math.sqrt(2 * math.pi), 1
-    )
+    unit = torch.where(straddles, mass * _ROOT_TAU, mass)
+    return unit * _density_ratio(torch.where(straddles, 0, top), x)
 
 
 def _density_ratio(t: Tensor, x: Tensor) -> Tensor:
