@@ -1,0 +1,176 @@
+"""What a rule sees of the randomness: a source bound to the shape, dtype and device of one draw.
+
+A user hands over `noise=`; `bind` turns it into a `BoundNoise`, and a rule asks that for `.normal()`, `.uniform()` or
+`.exponential()` without knowing where the numbers come from. All three have the shape of the sample unless told
+otherwise.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Protocol, TypeAlias, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from reparam.checks import all_true, summary
+from reparam.errors import InvalidArgument
+
+
+@runtime_checkable
+class NoiseSource(Protocol):
+    """A source of base noise: three methods, each given a shape, a dtype and a device."""
+
+    def normal(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+        """Standard normal noise."""
+        ...
+
+    def uniform(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+        """Uniform noise in the open interval (0, 1)."""
+        ...
+
+    def exponential(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+        """Standard exponential noise, positive."""
+        ...
+
+
+Noise: TypeAlias = "torch.Generator | Tensor | NoiseSource | None"
+
+
+@dataclasses.dataclass(frozen=True)
+class TorchStream:
+    """torch's global generator, or a `torch.Generator` of the user's."""
+
+    generator: torch.Generator | None = None
+
+    def normal(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+        """Exactly `torch.randn`."""
+        return torch.randn(shape, generator=self.generator, dtype=dtype, device=device)
+
+    def uniform(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+        """`torch.rand`, whose value 0 (a cell of width eps/2 like every other) is moved to the middle of its cell.
+
+        Clamping to the smallest float instead, as is common, puts an outlier of size `log(1e-38)` where the true
+        quantile is `log(1e-8)`, once in every few million float32 draws.
+        """
+        u = torch.rand(shape, generator=self.generator, dtype=dtype, device=device)
+        return u.clamp(min=torch.finfo(dtype).eps / 4)
+
+    def exponential(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+        """The negative logarithm of a uniform, which is all that works under every mode of `vmap`."""
+        return self.uniform(shape, dtype, device).log().neg()
+
+
+@dataclasses.dataclass
+class TensorNoise:
+    """Base noise in the user's hand: used once, as whatever the rule asks for, after a check that it can be that."""
+
+    values: Tensor
+    used: bool = False
+
+    def _take(self, kind: str, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+        values = self.values
+        if self.used:
+            raise InvalidArgument(
+                "this distribution needs more than one piece of base noise; a tensor is one",
+                received=f"noise of shape {tuple(values.shape)}",
+                instead="noise=torch.Generator().manual_seed(seed)",
+            )
+        if values.dtype != dtype or values.device != device:
+            raise InvalidArgument(
+                f"noise must have the distribution's dtype and device ({dtype}, {device})",
+                received=f"noise of {values.dtype} on {values.device}",
+                instead=f"noise.to(device='{device}', dtype={dtype})",
+            )
+        try:
+            values = values.expand(tuple(shape))
+        except RuntimeError:
+            raise InvalidArgument(
+                f"{kind} noise must broadcast to the shape of the draw, sample_shape + batch_shape + event_shape",
+                received=f"noise of shape {tuple(self.values.shape)} for a draw of shape {tuple(shape)}",
+                instead=f"noise of shape {tuple(shape)}, or the sample_shape that the noise has",
+            ) from None
+        self.used = True
+        return values
+
+    def normal(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+        """The tensor as standard normal noise."""
+        return _require(self._take("normal", shape, dtype, device), "normal", torch.isfinite, "finite")
+
+    def uniform(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+        """The tensor as uniform noise."""
+        values = self._take("uniform", shape, dtype, device)
+        return _require(values, "uniform", lambda u: (u > 0) & (u < 1), "in the open interval (0, 1)")
+
+    def exponential(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+        """The tensor as standard exponential noise."""
+        values = self._take("exponential", shape, dtype, device)
+        return _require(values, "exponential", lambda e: (e > 0) & torch.isfinite(e), "positive and finite")
+
+
+def _require(values: Tensor, kind: str, holds, wording: str) -> Tensor:
+    if not all_true(holds(values)):
+        raise InvalidArgument(
+            f"{kind} base noise must be {wording}",
+            received=f"noise = {summary(values)}",
+            instead=f"base noise that is {wording} everywhere",
+        )
+    return values
+
+
+_GLOBAL_STREAM = TorchStream()
+
+
+class BoundNoise:
+    """A source bound to one draw: what a rule `rule(dist, noise)` receives.
+
+    Attributes:
+        shape: the shape of the draw, `sample_shape + batch_shape + event_shape`.
+        sample_shape: the part of it the user asked for.
+        like: a parameter of the distribution, whose dtype and device are the draw's.
+        source: where the numbers come from, to be handed on by a rule that draws from another distribution.
+    """
+
+    __slots__ = ("like", "sample_shape", "shape", "source")
+
+    def __init__(self, source: NoiseSource, shape: torch.Size, sample_shape: torch.Size, like: Tensor) -> None:
+        self.source = source
+        self.shape = shape
+        self.sample_shape = sample_shape
+        self.like = like
+
+    def normal(self, shape: Sequence[int] | None = None) -> Tensor:
+        """Standard normal noise, of the draw's shape unless another is given."""
+        like = self.like
+        if shape is None:
+            if self.source is _GLOBAL_STREAM and self.shape == like.shape:
+                # The same numbers as `torch.randn`, at half the call overhead: 3 us of a 16 us sample.
+                return torch.randn_like(like, memory_format=torch.contiguous_format)
+            shape = self.shape
+        return self.source.normal(shape, like.dtype, like.device)
+
+    def uniform(self, shape: Sequence[int] | None = None) -> Tensor:
+        """Uniform noise in the open interval (0, 1), of the draw's shape unless another is given."""
+        return self.source.uniform(self.shape if shape is None else shape, self.like.dtype, self.like.device)
+
+    def exponential(self, shape: Sequence[int] | None = None) -> Tensor:
+        """Standard exponential noise, of the draw's shape unless another is given."""
+        return self.source.exponential(self.shape if shape is None else shape, self.like.dtype, self.like.device)
+
+
+def as_source(noise: Noise) -> NoiseSource:
+    """The user's `noise=` as a `NoiseSource`."""
+    if noise is None:
+        return _GLOBAL_STREAM
+    if isinstance(noise, torch.Generator):
+        return TorchStream(noise)
+    if isinstance(noise, Tensor):
+        return TensorNoise(noise)
+    if isinstance(noise, NoiseSource):
+        return noise
+    raise InvalidArgument(
+        "noise must be None, a torch.Generator, a tensor of base noise, or a noise source",
+        received=f"noise = {noise!r}",
+        instead="noise=torch.Generator().manual_seed(0)",
+    )
