@@ -137,9 +137,7 @@ def _descend(order: float, x: Tensor) -> _Ratio:
     ratio, complement = x / (a + x), a / (a + x)
     # Equal values; but each derivative is accurate only through the smaller of the two.
     near_one = x > a
-    return _Ratio(
-        torch.where(near_one, 1 - complement, ratio), torch.where(near_one, complement, 1 - ratio), product
-    )
+    return _Ratio(torch.where(near_one, 1 - complement, ratio), torch.where(near_one, complement, 1 - ratio), product)
 
 
 def _top(order: float) -> float:
@@ -197,6 +195,4 @@ def _debye_fractions() -> list[list[Fraction]]:
 _DEBYE_EXACT = _debye_fractions()
 _DEBYE = [[float(c) for c in row] for row in _DEBYE_EXACT]
 # The rows of -(q^2/x) d/dx of the series: d q^-k / dx = -k x q^(-k-2) and d p^2 / dx = -2 p^2 x / q^2.
-_DEBYE_SLOPE = [
-    [float(c * (k + 2 * j)) for j, c in enumerate(row)] for k, row in enumerate(_DEBYE_EXACT, start=1)
-]
+_DEBYE_SLOPE = [[float(c * (k + 2 * j)) for j, c in enumerate(row)] for k, row in enumerate(_DEBYE_EXACT, start=1)]

@@ -159,12 +159,26 @@ def truncated_ndtri(u: Tensor | float, low: Tensor | float, high: Tensor | float
 
 def _hazard(z: Tensor) -> Tensor:
     r""":math:`\varphi(z) / \Phi(-z)`, by operations whose derivatives are accurate too."""
-    tail = z.clamp(min=_FRACTION_FROM)
-    level = (tail + torch.sqrt(tail * tail + 4 * _LEVELS)) / 2
-    for k in range(_LEVELS - 1, 0, -1):
-        level = tail + k / level
     body = z.clamp(max=_FRACTION_FROM)
-    return torch.where(z > _FRACTION_FROM, level, torch.exp(-body * body / 2 - _LOG_ROOT_TAU - _log_ndtr(-body)))
+    return torch.where(z > _FRACTION_FROM, _fraction(z), torch.exp(_log_density(body) - _log_ndtr(-body)))
+
+
+def _fraction(z: Tensor) -> Tensor:
+    """The hazard from z = 3 on: z + 1 / (z + 2 / (z + 3 / (z + ...)))."""
+    z = z.clamp(min=_FRACTION_FROM)
+    level = (z + torch.sqrt(z * z + 4 * _LEVELS)) / 2
+    for k in range(_LEVELS - 1, 0, -1):
+        level = z + k / level
+    return level
+
+
+def _log_ndtr_value(x: Tensor) -> Tensor:
+    middle, upper = x.clamp(-_FRACTION_FROM, 0), x.clamp(min=0)
+    far = _log_density(x.clamp(max=0)) - torch.log(_fraction(-x))
+    near = torch.where(
+        x < 0, torch.log(0.5 * torch.erfc(-middle * _ROOT_HALF)), torch.log1p(-0.5 * torch.erfc(upper * _ROOT_HALF))
+    )
+    return torch.where(x < -_FRACTION_FROM, far, near)
 
 
 def _log_ndtr_partials(_: Tensor, x: Tensor) -> tuple[Tensor]:
@@ -278,7 +292,7 @@ def _clip(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
     return torch.minimum(torch.maximum(x, low), high)
 
 
-_log_ndtr = closed_form(torch.special.log_ndtr, _log_ndtr_partials)
+_log_ndtr = closed_form(_log_ndtr_value, _log_ndtr_partials)
 _ndtri_exp = closed_form(_ndtri_exp_value, _ndtri_exp_partials)
 _log_diff_ndtr = closed_form(_log_diff_ndtr_value, _log_diff_ndtr_partials)
 _truncated_ndtri = closed_form(_truncated_ndtri_value, _truncated_ndtri_partials)
