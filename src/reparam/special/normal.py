@@ -122,7 +122,7 @@ def log_diff_ndtr(a: Tensor | float, b: Tensor | float) -> Tensor:
 
     Example:
         >>> log_diff_ndtr(torch.tensor([30.0, -9.0]), torch.tensor([31.0, -8.0]))
-        tensor([-454.3212,  -35.0136])
+        tensor([-454.3213,  -35.0136])
     """
     (a, b), dtype = promote(a, b)
     return _log_diff_ndtr(a, b).to(dtype)

@@ -102,8 +102,8 @@ def von_mises_fisher_dangle_dconcentration(
         True
     """
     (kappa, angle), dtype = promote(concentration, angle)
-    kappa, angle = torch.broadcast_tensors(kappa, angle)
     inside = torch.where((angle >= 0) & (angle <= torch.pi), angle, torch.nan)
+    kappa, inside = torch.broadcast_tensors(kappa, inside)
     rate = angular_rate(_checked(dimension), kappa, torch.sin(inside / 2) ** 2, torch.cos(inside / 2) ** 2)
     return (-torch.sin(inside) * rate).to(dtype)
 
