@@ -74,11 +74,11 @@ def rsample(
     shape = _ONE_SAMPLE if sample_shape == () else as_sample_shape(sample_shape)
     check_parameters(dist)
     if via is None:
-        return draw(dist, as_source(noise), shape)
+        return draw(dist, as_source(noise, shape), shape)
     if not isinstance(via, Surrogate):
         raise InvalidArgument(
             "via must be a surrogate: an object with rsample(dist, sample_shape, noise)",
             received=f"via = {via!r}",
             instead="leave via out for a pathwise sample, or rp.expect(f, dist, estimator) for an estimator",
         )
-    return via.rsample(dist, shape, as_source(noise))
+    return via.rsample(dist, shape, as_source(noise, shape))
