@@ -27,8 +27,8 @@ class Antithetic:
 
     Args:
         base: where the first half comes from: None (torch's global generator), a `torch.Generator`, a
-            `Philox` or a `Sobol`. A `Philox` numbers the pairs: row i of its index is the pair `(i, i + n /
-            2)`.
+            `Philox` or a `Sobol`. A `Philox` numbers the pairs: row i of its index is the
+            pair `(i, i + n / 2)`.
 
     Gradient:
         None: noise is a constant. `vmap` treats it as it treats its base.
@@ -52,17 +52,11 @@ class Antithetic:
     base: Noise = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.base, Tensor | Antithetic):
+        if isinstance(self.base, Tensor | Antithetic | NoiseSource):
             raise InvalidArgument(
-                "the base of antithetic noise is a stream or a value, neither base noise itself nor
-                antithetic", received=f"base = {self.base!r}", instead="Antithetic(), Antithetic(generator),
-                Antithetic(Philox(seed)) or Antithetic(Sobol(seed))",
-            )
-        if isinstance(self.base, NoiseSource):
-            raise InvalidArgument(
-                "the base of antithetic noise must not be bound to a draw yet",
+                "the base of antithetic noise is None, a torch.Generator, or another value",
                 received=f"base = {self.base!r}",
-                instead="the value it was bound from",
+                instead="Antithetic(), Antithetic(generator), Antithetic(Philox(seed)) or Antithetic(Sobol(seed))",
             )
 
     def bind(self, sample_shape: torch.Size) -> AntitheticStream:
@@ -105,9 +99,7 @@ class AntitheticStream:
     base: NoiseSource
     sample_shape: torch.Size
 
-    def _pairs(
-        self, half: Callable, reflect: Callable[[Tensor], Tensor], shape: Sequence[int], *where
-    ) -> Tensor:
+    def _pairs(self, half: Callable, reflect: Callable[[Tensor], Tensor], shape: Sequence[int], *where) -> Tensor:
         require_leading(shape, self.sample_shape, "Antithetic")
         first = half((shape[0] // 2, *shape[1:]), *where)
         return torch.cat([first, reflect(first)])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Protocol, TypeAlias, Union, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -47,7 +47,7 @@ class NoiseValue(Protocol):
         ...
 
 
-Noise: TypeAlias = Union[None, torch.Generator, Tensor, NoiseSource, NoiseValue]
+Noise: TypeAlias = "torch.Generator | Tensor | NoiseSource | NoiseValue | None"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,9 +159,7 @@ class BoundNoise:
 
     __slots__ = ("like", "sample_shape", "shape", "source")
 
-    def __init__(
-        self, source: NoiseSource, shape: torch.Size, sample_shape: torch.Size, like: Tensor
-    ) -> None:
+    def __init__(self, source: NoiseSource, shape: torch.Size, sample_shape: torch.Size, like: Tensor) -> None:
         self.source = source
         self.shape = shape
         self.sample_shape = sample_shape
@@ -199,9 +197,7 @@ class BoundNoise:
 
     def exponential(self, shape: Sequence[int] | None = None) -> Tensor:
         """Standard exponential noise, of the draw's shape unless another is given."""
-        return self.source.exponential(
-            self.shape if shape is None else shape, self.like.dtype, self.like.device
-        )
+        return self.source.exponential(self.shape if shape is None else shape, self.like.dtype, self.like.device)
 
 
 def as_source(noise: Noise, sample_shape: torch.Size = _NO_SAMPLES) -> NoiseSource:

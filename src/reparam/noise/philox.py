@@ -76,9 +76,7 @@ class Philox:
         check_word("index", self.index, 1 << 32, "Philox(seed).at(step, index=first_row)")
         check_word("variable", self.variable, SCRAMBLING, "Philox(seed).at(step, variable=1)", tensors=False)
 
-    def at(
-        self, step: int | Tensor, index: int | Tensor | None = None, variable: int | None = None
-    ) -> Philox:
+    def at(self, step: int | Tensor, index: int | Tensor | None = None, variable: int | None = None) -> Philox:
         """The same noise at another step, and at another index or variable where one is given."""
         return Philox(
             self.seed,

@@ -135,8 +135,8 @@ class SobolStream(QuantileStream):
         self.coordinates += math.prod(shape[len(self.sample_shape) :])
         if self.coordinates > SobolEngine.MAXDIM:
             raise InvalidArgument(
-                f"the Sobol sequence has {SobolEngine.MAXDIM} coordinates, one for each number that a sample
-                needs", received=f"a draw of shape {tuple(shape)}: {self.coordinates} coordinates a sample",
+                f"a Sobol sequence has {SobolEngine.MAXDIM} coordinates, one for each number that a sample needs",
+                received=f"a draw of shape {tuple(shape)}: {self.coordinates} coordinates a sample",
                 instead="a smaller batch a draw, or noise=None",
             )
         directions = _directions(self.coordinates, device)[first:]
@@ -163,10 +163,13 @@ def _scrambled(directions: Tensor, words: Tensor) -> Tensor:
 
 
 def _points(n: int, directions: Tensor, shift: Tensor | int) -> Tensor:
-    # Points in Gray-code order, shape (n, coordinates): each bit of the code adds a direction, digit by
-    # digit. index = torch.arange(n, device=directions.device).unsqueeze(-1) code = index ^ (index >> 1)
-    # points = torch.zeros_like(index) ^ shift A compiled function may serve every n, so it uses all the
-    # digits. digits = _DIGITS if torch.compiler.is_compiling() else n.bit_length() for b in range(digits):
+    # Points in Gray-code order, shape (n, coordinates): each bit of the code adds a direction, digit by digit.
+    index = torch.arange(n, device=directions.device).unsqueeze(-1)
+    code = index ^ (index >> 1)
+    points = torch.zeros_like(index) ^ shift
+    # A compiled function may serve every n, so it uses all the digits.
+    digits = _DIGITS if torch.compiler.is_compiling() else n.bit_length()
+    for b in range(digits):
         points = points ^ (code >> b & 1) * directions[:, b]
     return points
 
