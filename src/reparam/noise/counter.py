@@ -67,15 +67,20 @@ def as_word(value: int | Tensor, device: torch.device) -> Tensor:
     return torch.full((), value, dtype=torch.int64, device=device)
 
 
-def check_word(name: str, value: int | Tensor, bound: int, instead: str, *, tensors: bool = True) -> None:
-    """Raise `InvalidArgument` unless `value` is an int in `[0, bound)`, or an integer tensor where those serve."""
+def check_word(name: str, value: int | Tensor, bound: int, instead: str, *, dimensions: int | None = None) -> None:
+    """Raise `InvalidArgument` unless `value` is an int in `[0, bound)`, or an integer tensor where those serve.
+
+    `dimensions` is the most that such a tensor may have; None where only an int serves.
+    """
     if isinstance(value, Tensor):
-        valid = tensors and not (value.is_floating_point() or value.is_complex() or value.dtype == torch.bool)
+        integer = not (value.is_floating_point() or value.is_complex() or value.dtype == torch.bool)
+        valid = integer and dimensions is not None and value.ndim <= dimensions
     else:
         valid = isinstance(value, int) and 0 <= value < bound
     if not valid:
+        kinds = {None: "an int", 0: "an int or an integer tensor without dimensions"}
         raise InvalidArgument(
-            f"{name} must be {'an int or an integer tensor' if tensors else 'an int'}, from 0 to {bound - 1}",
+            f"{name} must be {kinds.get(dimensions, 'an int or an integer tensor')}, from 0 to {bound - 1}",
             received=f"{name} = {value!r}",
             instead=instead,
         )

@@ -36,13 +36,13 @@ class Sobol:
 
     .. math:: \epsilon_{ij} = \Phi^{-1}(x_{ij}), \qquad x_i \in (0, 1)^d \text{ the } i\text{-th point}
 
-    with *i* running over the samples (all of `sample_shape`, in order) and *j* over the numbers that one
-    sample needs: every element of the batch and event shapes, and of what a rule asks for next. The
-    scrambling (a random lower-triangular matrix for each coordinate's digits, then a random digital shift)
-    makes each point uniform on its own, so a mean over the samples is unbiased, and its error falls like
-    :math:`n^{-3/2}` up to logarithms for a smooth cost, against :math:`n^{-1/2}` for independent samples.
-    Powers of two are the sample sizes that are even in every coordinate. Points have 30 binary digits, and
-    lie in the middle of their cells.
+    with *i* running over the samples (all of `sample_shape`, in order) and *j* over the numbers that one sample needs:
+    every element of the batch and event shapes, and of what a rule asks for next. The scrambling (a random
+    lower-triangular matrix for each coordinate's digits, then a random digital shift) makes each point uniform on its
+    own, so a mean over the samples is unbiased. Its error falls like :math:`n^{-3/2}` up to logarithms for a cost that
+    is smooth on the closed cube, and nearer :math:`n^{-1}` for one that grows with the tails of a normal, against
+    :math:`n^{-1/2}` for independent samples. Powers of two are the sample sizes that are even in every coordinate.
+    Points have 30 binary digits, and lie in the middle of their cells.
 
     The batch elements of one draw are *different coordinates*: independent of each other, evenly spread over
     samples.
@@ -80,9 +80,9 @@ class Sobol:
     step: int | Tensor = 0
 
     def __post_init__(self) -> None:
-        check_word("step", self.step, 1 << 32, "Sobol(seed).at(step), with the number of the training step")
+        check_word("step", self.step, 1 << 32, "Sobol(seed).at(step), the number of the training step", dimensions=0)
         if self.seed is not None:
-            check_word("seed", self.seed, 1 << 64, "Sobol(seed=0)", tensors=False)
+            check_word("seed", self.seed, 1 << 64, "Sobol(seed=0)")
         if self.seed is not None and not self.scramble:
             raise InvalidArgument(
                 "a seed chooses a scrambling, and there is none",
@@ -139,7 +139,8 @@ class SobolStream(QuantileStream):
                 received=f"a draw of shape {tuple(shape)}: {self.coordinates} coordinates a sample",
                 instead="a smaller batch a draw, or noise=None",
             )
-        directions = _directions(self.coordinates, device)[first:]
+        # torch knows no sequence of no coordinates, which an empty batch asks for.
+        directions = _directions(max(self.coordinates, 1), device)[first : self.coordinates]
         n = math.prod(self.sample_shape)
         if self.seed is None:
             points = _points(n, directions, _half_a_cell(n))
