@@ -1,4 +1,4 @@
-"""Noise as a value: immutable, equal, hashed, pickled, copied, shared by threads and processes; and under transforms."""
+"""Noise as a value: immutable, hashed, pickled, copied, shared by threads and processes; and under transforms."""
 
 import concurrent.futures
 import copy
@@ -9,16 +9,18 @@ import threading
 
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounterWithBackend
 
 import reparam as rp
 from reparam.noise import Antithetic, BoundNoise, NoiseValue, Philox, Sobol, TorchStream, as_source
 
 CPU = torch.device("cpu")
 SHAPE = torch.Size((8,))
+INDEXED = Philox(1).at(torch.tensor(2), index=torch.arange(8))
 VALUES = [
     Philox(1),
     Philox(1).at(2, index=3, variable=4),
-    Philox(1).at(torch.tensor(2), index=torch.arange(8)),
+    INDEXED,
     Sobol(1),
     Sobol(1).at(torch.tensor(2)),
     Sobol(scramble=False),
@@ -119,6 +121,8 @@ def test_noise_from_torchs_generator_obeys_the_mode_of_vmap(noise):
         rows("error")
 
 
+# torch's own forward-mode rules are written in torch.jit, which warns of its retirement when they are first loaded.
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("noise", [*VALUES, Sobol(), Antithetic()], ids=repr)
 def test_grad_jvp_and_second_derivatives_see_a_constant(noise):
     def f(m):
@@ -127,10 +131,10 @@ def test_grad_jvp_and_second_derivatives_see_a_constant(noise):
 
     m = torch.tensor(0.3)
     slope = torch.func.grad(f)(m)
-    assert slope == torch.func.jvp(f, (m,), (torch.ones(()),))[1]
+    torch.testing.assert_close(slope, torch.func.jvp(f, (m,), (torch.ones(()),))[1])
     torch.manual_seed(0)
     torch.testing.assert_close(slope, 2 * draw(noise, m).sum())
-    torch.testing.assert_close(torch.func.hessian(f)(m), torch.tensor(48.0))
+    torch.testing.assert_close(torch.func.grad(torch.func.grad(f))(m), torch.tensor(48.0))
 
 
 def check_compiled(noise, dynamic, backend, exact):
@@ -141,7 +145,7 @@ def check_compiled(noise, dynamic, backend, exact):
         return rp.rsample(dist, (n,), noise=noise)
 
     compiled = torch.compile(f, fullgraph=True, dynamic=dynamic, backend=backend)
-    for n in (8, 8, 8) if "index" in repr(noise) else (8, 16, 12):
+    for n in (8, 16, 12) if dynamic and noise != INDEXED else (8, 8):
         loc = torch.randn(3, requires_grad=True)
         got, expected = compiled(loc, n), f(loc, n)
         torch.testing.assert_close(got, expected, rtol=0 if exact else 1e-5, atol=0 if exact else 1e-6)
@@ -164,7 +168,7 @@ def test_the_real_compiler_draws_the_same_up_to_rounding(noise):
 @pytest.mark.parametrize("make", [Philox(1).at, Sobol(1).at, lambda s: Antithetic(Philox(1).at(s))])
 def test_a_tensor_step_compiles_once(make):
     torch._dynamo.reset()
-    counter = torch._dynamo.testing.CompileCounterWithBackend("aot_eager")
+    counter = CompileCounterWithBackend("aot_eager")
     compiled = torch.compile(lambda step: draw(make(step)), fullgraph=True, backend=counter)
     for step in range(4):
         assert torch.equal(compiled(torch.tensor(step)), draw(make(step)))
@@ -180,7 +184,7 @@ def test_rules_are_told_whether_the_stream_is_torchs():
     for noise in (torch.zeros(8), Philox(1), Sobol(1), Antithetic()):
         bound = BoundNoise(as_source(noise, SHAPE), SHAPE, SHAPE, like)
         assert not bound.is_torch_stream
-        with pytest.raises(rp.InvalidArgument, match="torch.Generator alone can feed") as caught:
+        with pytest.raises(rp.InvalidArgument, match="Generator alone can feed") as caught:
             _ = bound.generator
         assert "noise = " in caught.value.received
 

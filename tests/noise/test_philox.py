@@ -1,6 +1,7 @@
 """Philox: published known answers, and the same bits however a draw is cut up."""
 
 import copy
+from typing import Any, cast
 
 import pytest
 import torch
@@ -8,6 +9,8 @@ import torch
 import reparam as rp
 from reparam.noise import Philox, as_source
 from reparam.noise.counter import philox4x32
+from reparam.noise.philox import PhiloxStream
+from reparam.noise.quantile import QuantileStream
 
 CPU = torch.device("cpu")
 DTYPES = [torch.float32, torch.float64, torch.bfloat16, torch.float16]
@@ -148,7 +151,7 @@ def test_noise_stays_inside_its_open_range(dtype):
         assert (x.diff() >= 0).all()
 
 
-class _Fixed(rp.noise.quantile.QuantileStream):
+class _Fixed(QuantileStream):
     def __init__(self, values):
         self.values = values
 
@@ -175,8 +178,8 @@ def test_normal_noise_is_the_normal_quantile_to_the_dtype():
     [
         (lambda: Philox(-1), "seed = -1"),
         (lambda: Philox(1 << 64), "seed = 18446744073709551616"),
-        (lambda: Philox(1.0), "seed = 1.0"),
-        (lambda: Philox(torch.tensor(1)), "seed = tensor(1)"),
+        (lambda: Philox(cast(Any, 1.0)), "seed = 1.0"),
+        (lambda: Philox(cast(Any, torch.tensor(1))), "seed = tensor(1)"),
         (lambda: Philox(1).at(-1), "step = -1"),
         (lambda: Philox(1).at(torch.tensor(1.0)), "step = tensor(1.)"),
         (lambda: Philox(1).at(torch.arange(3)), "step = tensor([0, 1, 2])"),
@@ -193,8 +196,7 @@ def test_errors_say_what_was_received(make, received):
 
 
 def test_more_requests_than_the_counter_holds():
-    source = as_source(Philox(1))
-    source.requests = 65535
+    source = PhiloxStream(Philox(1), requests=65535)
     source.normal((1,), torch.float32, CPU)
     with pytest.raises(rp.InvalidArgument, match="65536 times"):
         source.normal((1,), torch.float32, CPU)
