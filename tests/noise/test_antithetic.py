@@ -5,6 +5,7 @@ import torch
 
 import reparam as rp
 from reparam.noise import Antithetic, Philox, Sobol, as_source
+from reparam.noise.antithetic import AntitheticStream
 
 CPU = torch.device("cpu")
 BASES = [None, Philox(3), Sobol(3)]
@@ -39,7 +40,7 @@ def test_reflections_stay_inside_the_open_range(dtype):
 
         normal = uniform
 
-    stream = rp.noise.antithetic.AntitheticStream(Extremes(), torch.Size((10,)))
+    stream = AntitheticStream(Extremes(), torch.Size((10,)))
     u, e = stream.uniform((10,), dtype, CPU), stream.exponential((10,), dtype, CPU)
     assert u.min() >= eps / 4
     assert u.max() <= 1 - eps / 2

@@ -10,6 +10,7 @@ import torch
 from scipy import stats
 
 from reparam.noise import Antithetic, Philox, Sobol, TorchStream, as_source
+from reparam.noise.philox import PhiloxStream
 
 CPU = torch.device("cpu")
 N = 20_000
@@ -97,6 +98,6 @@ def test_neighbouring_streams_are_uncorrelated(name, power):
 
 
 def test_every_bit_of_a_word_is_fair():
-    words = as_source(Philox(2)).cells((1, N), 32, CPU).flatten()
+    words = PhiloxStream(Philox(2)).cells((1, N), 32, CPU).flatten()
     ones = torch.stack([(words >> b & 1).sum() for b in range(32)])
     assert ((ones - N / 2).abs() / math.sqrt(N / 4)).max() < stats.norm.isf(ALARM / 64)

@@ -16,6 +16,7 @@ from reparam.noise import Antithetic, BoundNoise, NoiseValue, Philox, Sobol, Tor
 
 CPU = torch.device("cpu")
 SHAPE = torch.Size((8,))
+ORIGIN = torch.zeros(())
 INDEXED = Philox(1).at(torch.tensor(2), index=torch.arange(8))
 VALUES = [
     Philox(1),
@@ -29,8 +30,7 @@ VALUES = [
 ]
 
 
-def draw(noise, loc=0.0, dtype=torch.float32):
-    loc = torch.as_tensor(loc, dtype=dtype)
+def draw(noise, loc=ORIGIN, dtype=torch.float32):
     return rp.rsample(torch.distributions.Normal(loc.expand(3), torch.ones(3, dtype=dtype)), SHAPE, noise=noise)
 
 
@@ -150,6 +150,7 @@ def check_compiled(noise, dynamic, backend, exact):
         got, expected = compiled(loc, n), f(loc, n)
         torch.testing.assert_close(got, expected, rtol=0 if exact else 1e-5, atol=0 if exact else 1e-6)
         got.sum().backward()
+        assert loc.grad is not None
         assert torch.equal(loc.grad, torch.full((3,), float(n)))
 
 
