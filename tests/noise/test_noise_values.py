@@ -161,6 +161,7 @@ def test_compiled_draws_are_the_same(noise, dynamic):
 
 
 @pytest.mark.long
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")  # the compiler's own imports
 @pytest.mark.parametrize("noise", [VALUES[1], VALUES[4], VALUES[6]], ids=repr)
 def test_the_real_compiler_draws_the_same_up_to_rounding(noise):
     check_compiled(noise, False, "inductor", exact=False)
