@@ -378,12 +378,12 @@ def draw_pictures(
     pictures.save_pairs(folder.path / "reconstructions.png", originals, model.paint(z).view_as(originals))
     z = rp.rsample(model.prior(), (96,), noise=noise)
     pictures.save_grid(folder.path / "samples.png", model.paint(z).unflatten(-1, dataset.image_shape))
+    trained = "ELBO" if config.objective == "elbo" else f"IWAE-{config.k}"
     curves = {
-        "training": [-row[f"train_{config.objective}"] for row in history],
-        "test": [-row["test_elbo"] for row in history],
+        f"training {trained}": [-row[f"train_{config.objective}"] for row in history],
+        "test ELBO": [-row["test_elbo"] for row in history],
     }
-    bounds = "negative ELBO" if config.objective == "elbo" else f"negative bound (training IWAE-{config.k}, test ELBO)"
-    pictures.save_curve(folder.path / "loss.png", curves, ylabel=f"{bounds}, nats per image")
+    pictures.save_curve(folder.path / "loss.png", curves, ylabel="loss: negative bound, nats per image")
 
 
 def restore(folder: str | Path) -> tuple[VAE, Dataset, Config]:
