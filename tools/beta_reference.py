@@ -3,9 +3,10 @@
     python tools/beta_reference.py beta > tests/special/beta_reference.json         # some minutes
     python tools/beta_reference.py student_t > tests/special/student_t_reference.json
 
-Each pathwise derivative is the integral of score times density over one whole tail, on a logit or hyperbolic axis
-cut into many panels; its own derivatives are that integral differentiated under its sign. Nothing is shared with the library
-but the choice of points: its distribution functions are inverted, roughly, to find where a tail has a given mass.
+Each pathwise derivative is the integral of score times density over one whole tail, on a logit or hyperbolic axis cut
+into many panels; its own derivatives are that integral differentiated under its sign. Nothing is shared with the
+library but the choice of points: its distribution functions are inverted, roughly, to find where a tail has a given
+mass.
 """
 
 from __future__ import annotations
@@ -92,21 +93,25 @@ def beta_row(a: float, b: float, u: float) -> list[float]:
     kinks = [k + c for k in (0, mp.log(p / q), mp.log(p), -mp.log(q)) for c in (-8, -4, -2, -1, 0, 1, 2, 4, 8)]
     first = min(1, 1 / mp.sqrt(p), 1 / mp.sqrt(q)) / 8
     score_a, score_b = mp.polygamma(1, p + q) - mp.polygamma(1, p), mp.polygamma(1, p + q)
-    h, h_a, h_b = tail_integrals(
+
+    def left_of_x(t: Point) -> Number:
+        return mp.exp(log_x) - mp.exp(t[1]) if v < 0 else mp.exp(t[2]) - mp.exp(log_y)
+
+    h, h_a, h_b, h_u = tail_integrals(
         along(side),
         [
             lambda t: t[1] - centre,
             lambda t: score_a + (t[1] - centre) * (t[1] - log_x),
             lambda t: score_b + (t[1] - centre) * (t[2] - log_y),
+            lambda t: mp.exp(t[2]) + (t[1] - centre) * (p + q) * left_of_x(t),
         ],
         [first, *((k - v) * side for k in kinks)],
     )
     sign = -1 if below else 1
     (mass,) = tail_integrals(along(sign), [lambda t: mp.mpf(1)], [first, *((k - v) * sign for k in kinks)])
     mass *= mp.exp(p * log_x + q * log_y - mp.loggamma(p) - mp.loggamma(q) + mp.loggamma(p + q))
-    h_u = -(log_x - centre) - side * h * (p - (p + q) * mp.exp(log_x))
     lower, upper = (mass, 1 - mass) if below else (1 - mass, mass)
-    return [float(value) for value in (p, q, v, lower, upper, side * h, side * h_a, side * h_b, h_u)]
+    return [float(value) for value in (p, q, v, lower, upper, *(side * value for value in (h, h_a, h_b, h_u)))]
 
 
 def student_t_row(nu: float, t: float) -> list[float]:

@@ -12,7 +12,7 @@ from reparam.special._quadrature import gauss_legendre
 
 # exp(-40) is 4e-18: what lies beyond this drop of the log-density is below the rounding error of what is kept.
 DROP = 40.0
-_NODES, _WEIGHTS = gauss_legendre(48)
+_NODES, _WEIGHTS = gauss_legendre(56)
 _UNIT_NODES, _UNIT_WEIGHTS = (1 + _NODES) / 2, _WEIGHTS / 2
 
 # B_{2k} / (2k (2k - 1)), the coefficients of log Gamma(z) ~ Stirling + sum_k c_k z^{1-2k}.
