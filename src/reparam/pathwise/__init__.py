@@ -3,7 +3,20 @@
 Importing this room registers the rules below, by the same decorator that is open to everyone.
 """
 
-from reparam.pathwise import composite, discrete, location_scale, multivariate_normal
+from reparam.pathwise import (
+    composite,
+    continuous_bernoulli,
+    discrete,
+    folded,
+    kumaraswamy,
+    location_scale,
+    logistic_normal,
+    low_rank_normal,
+    multivariate_normal,
+    pareto,
+    relaxed,
+    weibull,
+)
 from reparam.pathwise.registry import Coverage, advise_with, coverage, draw, has_rule, register
 from reparam.pathwise.sample import Surrogate, rsample
 
@@ -12,12 +25,20 @@ __all__ = [
     "Surrogate",
     "advise_with",
     "composite",
+    "continuous_bernoulli",
     "coverage",
     "discrete",
     "draw",
+    "folded",
     "has_rule",
+    "kumaraswamy",
     "location_scale",
+    "logistic_normal",
+    "low_rank_normal",
     "multivariate_normal",
+    "pareto",
     "register",
+    "relaxed",
     "rsample",
+    "weibull",
 ]
