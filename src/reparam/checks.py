@@ -58,11 +58,7 @@ def check_parameters(dist: Distribution) -> None:
         return
     for name, constraint in dist.arg_constraints.items():
         value = dist.__dict__.get(name)
-        if (
-            isinstance(value, Tensor)
-            and not constraint.is_dependent
-            and not all_true(constraint.check(value))
-        ):
+        if isinstance(value, Tensor) and not constraint.is_dependent and not all_true(constraint.check(value)):
             raise InvalidArgument(
                 f"{type(dist).__name__}: {name} must satisfy {constraint}",
                 received=f"{name} = {summary(value)}",
@@ -85,9 +81,7 @@ def as_sample_shape(sample_shape: Sequence[int]) -> torch.Size:
         raise InvalidArgument(
             "sample_shape must be a tuple of non-negative integers",
             received=f"sample_shape = {sample_shape!r}",
-            instead=f"sample_shape=({sample_shape},)"
-            if isinstance(sample_shape, int)
-            else "sample_shape=(64,)",
+            instead=f"sample_shape=({sample_shape},)" if isinstance(sample_shape, int) else "sample_shape=(64,)",
         )
     return shape
 
@@ -97,10 +91,6 @@ def summary(value: Tensor) -> str:
     if value.numel() <= 4:
         return f"{value.tolist()} ({value.dtype})"
     finite = value[torch.isfinite(value)]
-    span = (
-        f"from {finite.min().item():.6g} to {finite.max().item():.6g}"
-        if finite.numel()
-        else "no finite value"
-    )
+    span = f"from {finite.min().item():.6g} to {finite.max().item():.6g}" if finite.numel() else "no finite value"
     lost = int(torch.isnan(value).sum())
     return f"{value.dtype} of shape {tuple(value.shape)}, {span}" + (f", {lost} NaN" if lost else "")

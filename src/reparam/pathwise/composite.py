@@ -16,9 +16,7 @@ def independent(dist: Independent, noise: BoundNoise) -> Tensor:
 
 
 @register(LogNormal, kind="composite", parameters=("loc", "scale"), reference="exp of a Normal")
-@register(
-    TransformedDistribution, kind="composite", parameters=(), reference="the base's sample, transformed"
-)
+@register(TransformedDistribution, kind="composite", parameters=(), reference="the base's sample, transformed")
 def transformed(dist: TransformedDistribution, noise: BoundNoise) -> Tensor:
     """The base's sample pushed through the object's own transforms, so that their caches know its origin."""
     x = draw(dist.base_dist, noise.source, noise.sample_shape)

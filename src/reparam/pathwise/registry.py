@@ -128,11 +128,7 @@ def has_rule(dist: Distribution) -> bool:
 
 def _movable_parts(dist: Distribution) -> list[Distribution]:
     # The mixing weights of a mixture are part of its law, not of its sample's path.
-    return [
-        part
-        for name, part in dist.__dict__.items()
-        if isinstance(part, Distribution) and name != "_mixture_distribution"
-    ]
+    return [part for name, part in dist.__dict__.items() if isinstance(part, Distribution) and name != "_mixture_distribution"]
 
 
 def draw(dist: Distribution, source: NoiseSource, sample_shape: torch.Size) -> Tensor:
@@ -174,9 +170,7 @@ def reference_tensor(dist: Distribution, names: Sequence[str]) -> Tensor:
     for part in wrapped(dist):
         entry = _REGISTRY.get(type(part))
         return reference_tensor(part, entry.row.parameters if entry else _constraint_names(type(part)))
-    return next(
-        (v for v in held.values() if isinstance(v, Tensor) and v.is_floating_point()), torch.empty(())
-    )
+    return next((v for v in held.values() if isinstance(v, Tensor) and v.is_floating_point()), torch.empty(()))
 
 
 def _constraint_names(cls: type[Distribution]) -> tuple[str, ...]:
@@ -195,11 +189,7 @@ def _no_gradient(dist: Distribution, entry: _Entry | None) -> NoPathwiseGradient
     received = f"{name}, batch_shape {tuple(dist.batch_shape)}, event_shape {tuple(dist.event_shape)}"
     if entry is not None:
         advice = _ADVISERS[0](dist) if _ADVISERS else "rp.expect(f, dist)"
-        return NoPathwiseGradient(
-            f"a sample of {name} carries no gradient: {entry.row.reference}",
-            received=received,
-            instead=advice,
-        )
+        return NoPathwiseGradient(f"a sample of {name} carries no gradient: {entry.row.reference}", received=received, instead=advice)
     parent = next((base for base in type(dist).__mro__[1:] if base in _REGISTRY), None)
     hint = f"; the rule for its parent {parent.__name__} does not serve it by itself" if parent else ""
     return NoPathwiseGradient(
