@@ -4,18 +4,24 @@ Importing this room registers the rules below, by the same decorator that is ope
 """
 
 from reparam.pathwise import (
+    beta,
     composite,
     continuous_bernoulli,
+    dirichlet,
     discrete,
     folded,
+    gamma,
     kumaraswamy,
+    lkj,
     location_scale,
     logistic_normal,
     low_rank_normal,
     multivariate_normal,
     pareto,
     relaxed,
+    student_t,
     weibull,
+    wishart,
 )
 from reparam.pathwise.registry import Coverage, advise_with, coverage, draw, has_rule, register
 from reparam.pathwise.sample import Surrogate, rsample
@@ -24,14 +30,18 @@ __all__ = [
     "Coverage",
     "Surrogate",
     "advise_with",
+    "beta",
     "composite",
     "continuous_bernoulli",
     "coverage",
+    "dirichlet",
     "discrete",
     "draw",
     "folded",
+    "gamma",
     "has_rule",
     "kumaraswamy",
+    "lkj",
     "location_scale",
     "logistic_normal",
     "low_rank_normal",
@@ -40,5 +50,7 @@ __all__ = [
     "register",
     "relaxed",
     "rsample",
+    "student_t",
     "weibull",
+    "wishart",
 ]

@@ -56,5 +56,4 @@ def relaxed_one_hot_categorical(dist: RelaxedOneHotCategorical, noise: BoundNois
 
 
 def _perturbed(dist: ExpRelaxedCategorical | RelaxedOneHotCategorical, noise: BoundNoise) -> Tensor:
-    scores = (dist.logits - noise.exponential().log()) / torch.as_tensor(dist.temperature).unsqueeze(-1)
-    return scores
+    return (dist.logits - noise.exponential().log()) / torch.as_tensor(dist.temperature).unsqueeze(-1)
