@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Protocol, TypeAlias, Union, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -30,7 +30,7 @@ class NoiseSource(Protocol):
         ...
 
     def uniform(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
-        """Uniform noise in the open interval (0, 1): from `eps / 4` to `1 - eps / 2`, eps that of the dtype."""
+        """Uniform noise in the open interval (0, 1): from `eps / 4` to `1 - eps / 2`, eps the dtype's."""
         ...
 
     def exponential(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -40,14 +40,14 @@ class NoiseSource(Protocol):
 
 @runtime_checkable
 class NoiseValue(Protocol):
-    """Noise as an immutable value: it holds no position, so each draw binds it to a source that starts afresh."""
+    """Noise as an immutable value: it holds no position; each draw binds it to a source that starts afresh."""
 
     def bind(self, sample_shape: torch.Size) -> NoiseSource:
         """A fresh source for one draw of `sample_shape`, whose successive requests are distinct."""
         ...
 
 
-Noise: TypeAlias = Union[None, torch.Generator, Tensor, NoiseSource, NoiseValue]
+Noise: TypeAlias = "torch.Generator | Tensor | NoiseSource | NoiseValue | None"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,12 +138,12 @@ _NO_SAMPLES = torch.Size()
 class BoundNoise:
     """A source bound to one draw: what a rule `rule(dist, noise)` receives.
 
-    A rule may ask as often as it likes; every request is a new piece of noise. One that asks for another shape appends
-    its dimensions at the end: the sample dimensions stay in front, since `Antithetic` and `Sobol` couple along them and
-    `Philox` numbers the rows of the first.
+    A rule may ask as often as it likes; every request is a new piece of noise. One that asks for another shape
+    appends its dimensions at the end: the sample dimensions stay in front, since `Antithetic` and `Sobol` couple
+    along them and `Philox` numbers the rows of the first.
 
-    A rule that stands on a sampler of torch's own (a rejection sampler, which no base noise of a fixed shape can feed)
-    looks at `is_torch_stream` first, and draws by the quantile transform where it is false::
+    A rule that stands on a sampler of torch's own (a rejection sampler, which no base noise of a fixed shape can
+    feed) looks at `is_torch_stream` first, and draws by the quantile transform where it is false::
 
         if noise.is_torch_stream:
             x = torch._standard_gamma(concentration, generator=noise.generator)
@@ -159,9 +159,7 @@ class BoundNoise:
 
     __slots__ = ("like", "sample_shape", "shape", "source")
 
-    def __init__(
-        self, source: NoiseSource, shape: torch.Size, sample_shape: torch.Size, like: Tensor
-    ) -> None:
+    def __init__(self, source: NoiseSource, shape: torch.Size, sample_shape: torch.Size, like: Tensor) -> None:
         self.source = source
         self.shape = shape
         self.sample_shape = sample_shape
@@ -174,11 +172,11 @@ class BoundNoise:
 
     @property
     def generator(self) -> torch.Generator | None:
-        """What torch's own samplers take as `generator=`: None for the global one; raises for any other source."""
+        """What torch's own samplers take as `generator=`, None for the global one; other sources raise."""
         if isinstance(self.source, TorchStream):
             return self.source.generator
         raise InvalidArgument(
-            "this distribution is drawn by a sampler of torch's, which takes its numbers from a torch.Generator only",
+            "this distribution is drawn by a sampler of torch's own, which a torch.Generator alone can feed",
             received=f"noise = {self.source!r}",
             instead="noise=torch.Generator().manual_seed(seed), or noise=None",
         )
@@ -199,13 +197,11 @@ class BoundNoise:
 
     def exponential(self, shape: Sequence[int] | None = None) -> Tensor:
         """Standard exponential noise, of the draw's shape unless another is given."""
-        return self.source.exponential(
-            self.shape if shape is None else shape, self.like.dtype, self.like.device
-        )
+        return self.source.exponential(self.shape if shape is None else shape, self.like.dtype, self.like.device)
 
 
 def as_source(noise: Noise, sample_shape: torch.Size = _NO_SAMPLES) -> NoiseSource:
-    """The user's `noise=` as a `NoiseSource` for one draw of `sample_shape`, or for all the draws of one program."""
+    """The user's `noise=` as a `NoiseSource`, for one draw of `sample_shape` or all draws of one program."""
     if noise is None:
         return _GLOBAL_STREAM
     if isinstance(noise, torch.Generator):

@@ -23,7 +23,15 @@ from reparam.pathwise import (
     weibull,
     wishart,
 )
-from reparam.pathwise.registry import Coverage, advise_with, coverage, draw, has_rule, register
+from reparam.pathwise.registry import (
+    Coverage,
+    advise_with,
+    coverage,
+    draw,
+    has_rule,
+    parameter_like,
+    register,
+)
 from reparam.pathwise.sample import Surrogate, rsample
 
 __all__ = [
@@ -46,6 +54,7 @@ __all__ = [
     "logistic_normal",
     "low_rank_normal",
     "multivariate_normal",
+    "parameter_like",
     "pareto",
     "register",
     "relaxed",
