@@ -96,7 +96,8 @@ def _nearer_tail(at: Tails, share: Tensor) -> Tensor:
 def _no_gradient_to_weights(dist: MixtureSameFamily) -> NoPathwiseGradient:
     name = type(dist._component_distribution).__name__
     return NoPathwiseGradient(
-        f"no pathwise gradient reaches the weights of a mixture of {name}: its distribution function is not known here, or its coordinates cannot be taken in turn",
+        f"no pathwise gradient reaches the weights of a mixture of {name}: its distribution function is not known, "
+        "or its coordinates cannot be taken in turn",
         received=f"MixtureSameFamily of {name}, event_shape {tuple(dist.event_shape)}",
         instead="rp.expect(f, mixture), which sums over the components; or detach the mixing weights",
     )
