@@ -1,0 +1,72 @@
+"""The logarithm of a standard Gamma variate: the ground that Gamma, Beta, Dirichlet, Student-t and Wishart stand on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch._C._functorch import CVmapInterpreterPtr, RandomnessType, TransformType, get_interpreter_stack
+
+from reparam.checks import values_visible
+from reparam.noise import BoundNoise
+from reparam.pathwise._implicit import attach
+from reparam.special.gamma import gamma_dlogx_dconcentration, log_gammaincinv
+
+
+def log_gamma(concentration: Tensor, noise: BoundNoise, shape: Sequence[int] | None = None) -> Tensor:
+    r"""The logarithm of x ~ Gamma(concentration, 1), with the implicit derivative in the concentration.
+
+    In logarithms, because at a concentration of 1e-3 half the variates are below 1e-300.
+    """
+    return attach(_slope, draw_log_gamma(concentration, noise, shape), concentration)
+
+
+def draw_log_gamma(concentration: Tensor, noise: BoundNoise, shape: Sequence[int] | None = None) -> Tensor:
+    r"""The same without a gradient.
+
+    Under torch's stream it is :math:`\log G + \log(U) / a` with G a Gamma of concentration a + 1 (Stuart, 1962), exact
+    for every a; under any other noise, the quantile.
+    """
+    a = concentration.detach().expand(noise.shape if shape is None else tuple(shape))
+    if noise.is_torch_stream and not _one_stream_for_a_batch():
+        return torch._standard_gamma(a + 1, **_generator(noise)).log() + noise.uniform(a.shape).log() / a
+    return log_gammaincinv(a, noise.uniform(a.shape).double().log()).to(a.dtype)
+
+
+def draw_log_gamma_ratio(above: Tensor, below: Tensor, noise: BoundNoise, shape: Sequence[int] | None = None) -> Tensor:
+    """The logarithm of the ratio of two independent standard Gammas, without a gradient, in one call of the sampler."""
+    both = torch.stack(torch.broadcast_tensors(above.detach(), below.detach()), -1)
+    log_x, log_y = draw_log_gamma(both, noise, (*(noise.shape if shape is None else shape), 2)).unbind(-1)
+    return log_x - log_y
+
+
+def draw_moderate_gamma(concentration: Tensor, noise: BoundNoise) -> Tensor | None:
+    """A standard Gamma variate itself, without a gradient, where none of them can leave the floats and all can be seen.
+
+    Half the operations of the logarithm's way, for the concentrations most people use.
+    """
+    if concentration.device.type != "cpu" or not values_visible() or not noise.is_torch_stream:
+        return None
+    a = concentration.detach()
+    if a.numel() == 0 or a.min() < 0.5:
+        return None
+    return torch._standard_gamma(a.expand(noise.shape), **_generator(noise))
+
+
+def _slope(log_x: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> tuple[Tensor]:
+    return (gamma_dlogx_dconcentration(parameters[0], log_x),)
+
+
+def _generator(noise: BoundNoise) -> dict[str, torch.Generator]:
+    # The compiler cannot trace a generator, not even None, beside a shape that it does not know.
+    return {} if noise.generator is None else {"generator": noise.generator}
+
+
+def _one_stream_for_a_batch() -> bool:
+    """Whether `vmap(randomness="same")` is in force, for which torch's sampler has no rule."""
+    if torch.compiler.is_compiling() or not torch._C._are_functorch_transforms_active():
+        return False
+    stack = get_interpreter_stack() or ()
+    levels = [CVmapInterpreterPtr(level) for level in stack if level.key() == TransformType.Vmap]
+    return any(level.randomness() == RandomnessType.Same for level in levels)
