@@ -13,7 +13,6 @@ from torch.distributions.utils import broadcast_all
 
 from reparam.checks import all_true, summary, values_visible
 from reparam.errors import InvalidArgument
-from reparam.noise import BoundNoise
 from reparam.pathwise import rsample
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 _SCALAR = torch.Size()
 _SWITCH = "(validate_args=False turns this check off for one object)"
-_HALF = (torch.float16, torch.bfloat16)
 _M = TypeVar("_M", bound=Callable[..., Tensor])
 
 
@@ -139,24 +137,25 @@ def _describe(value: Tensor | float) -> str:
     return f"of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
 
 
-def in_float32(method: _M) -> _M:
-    """Let a method or a rule of a half-precision distribution compute in float32 and round once."""
+def _in_at_least(wide: torch.dtype) -> Callable[[_M], _M]:
+    def decorate(method: _M) -> _M:
+        @functools.wraps(method)
+        def rounded(dist: ReparamDistribution, *arguments: Tensor) -> Tensor:
+            dtype = dist._dtype()
+            if torch.promote_types(dtype, wide) == dtype:
+                return method(dist, *arguments)
+            return method(dist._cast(wide), *(argument.to(wide) for argument in arguments)).to(dtype)
 
-    @functools.wraps(method)
-    def rounded(dist: ReparamDistribution, *arguments: Tensor | BoundNoise) -> Tensor:
-        dtype = dist._dtype()
-        if dtype not in _HALF:
-            return method(dist, *arguments)
-        wide = dist._cast(torch.float32)
-        return method(wide, *(_widened(argument) for argument in arguments)).to(dtype)
+        return rounded  # type: ignore[return-value]  # functools.wraps keeps the signature, which TypeVar cannot say
 
-    return rounded  # type: ignore[return-value]  # functools.wraps keeps the signature, which TypeVar cannot say
+    return decorate
 
 
-def _widened(argument: Tensor | BoundNoise) -> Tensor | BoundNoise:
-    if isinstance(argument, Tensor):
-        return argument.float()
-    return BoundNoise(argument.source, argument.shape, argument.sample_shape, argument.like.float())
+in_float32 = _in_at_least(torch.float32)
+"""Decorates a method of half-precision distributions: computed in float32 and rounded once."""
+
+in_float64 = _in_at_least(torch.float64)
+"""Decorates a method whose terms cancel, or whose special functions are computed in float64: rounded once."""
 
 
 def at_value(method: _M) -> _M:

@@ -12,6 +12,7 @@ from reparam.distributions._base import Univariate, at_probability, at_value, in
 from reparam.distributions._normal import LOG_SQRT_TAU, ndtr
 from reparam.noise import BoundNoise
 from reparam.pathwise import register
+from reparam.pathwise._precision import rounded_once
 
 
 class JohnsonSU(Univariate):
@@ -115,7 +116,7 @@ def _from_normal(dist: JohnsonSU, z: Tensor) -> Tensor:
 
 
 @register(JohnsonSU, reference="Johnson, Biometrika 1949")
-@in_float32
+@rounded_once
 def johnson_su(dist: JohnsonSU, noise: BoundNoise) -> Tensor:
     """The hyperbolic sine of a normal."""
     return _from_normal(dist, noise.normal())

@@ -14,6 +14,7 @@ from reparam.distributions._base import Univariate, at_probability, at_value, in
 from reparam.errors import InvalidArgument
 from reparam.noise import BoundNoise
 from reparam.pathwise import register
+from reparam.pathwise._precision import rounded_once
 
 
 class Triangular(Univariate):
@@ -133,7 +134,7 @@ def _quantile(dist: Triangular, u: Tensor) -> Tensor:
 
 
 @register(Triangular, reference="quantile transform; Kotz and van Dorp, Beyond Beta, 2004")
-@in_float32
+@rounded_once
 def triangular(dist: Triangular, noise: BoundNoise) -> Tensor:
     """The quantile of a uniform."""
     return _quantile(dist, noise.uniform())
