@@ -10,6 +10,8 @@ from reparam.distributions.logit_beta import LogitBeta
 from reparam.distributions.sinh_arcsinh import SinhArcsinh
 from reparam.distributions.tanh_normal import TanhNormal
 from reparam.distributions.triangular import Triangular
+from reparam.distributions.truncated import Truncated
+from reparam.distributions.truncated_normal import TruncatedNormal
 
 __all__ = [
     "ExpDirichlet",
@@ -22,4 +24,6 @@ __all__ = [
     "SinhArcsinh",
     "TanhNormal",
     "Triangular",
+    "Truncated",
+    "TruncatedNormal",
 ]

@@ -31,7 +31,8 @@ class _LogSimplex(constraints.Constraint):
 class ExpDirichlet(ReparamDistribution):
     r"""The law of :math:`y_k = \log x_k` with x a Dirichlet variate: components that do not underflow.
 
-    .. math:: \log p(y) = \sum_k a_k y_k - \log B(a), \qquad \log B(a) = \sum_k \log \Gamma(a_k) - \log \Gamma(\textstyle\sum_k a_k)
+    .. math:: \log p(y) = \sum_k a_k y_k - \log B(a), \qquad
+              \log B(a) = \sum_k \log \Gamma(a_k) - \log \Gamma\Bigl(\sum_k a_k\Bigr)
 
     on the log-simplex :math:`\sum_k e^{y_k} = 1`, with respect to Lebesgue measure in the log-ratios
     :math:`y_k - y_K`; that is the measure of torch's `ExpRelaxedCategorical`, whose meaning of "Exp" this is. With two

@@ -47,8 +47,8 @@ class GeneralizedNormal(Univariate):
 
     Example:
         >>> import torch
-        >>> x = torch.tensor(0.3)
-        >>> torch.allclose(GeneralizedNormal(0.0, 2.0, 1.0).log_prob(x), torch.distributions.Laplace(0.0, 2.0).log_prob(x))
+        >>> x, laplace = torch.tensor(0.3), torch.distributions.Laplace(0.0, 2.0)
+        >>> torch.allclose(GeneralizedNormal(0.0, 2.0, 1.0).log_prob(x), laplace.log_prob(x))
         True
     """
 
@@ -88,7 +88,7 @@ class GeneralizedNormal(Univariate):
         log_mass, tail = core.log_mass(1 / self.power, self.power * distance.log() + self.power.log())
         # At the centre itself the density is finite: the slope survives as that of a straight line.
         outer = torch.where(tail.upper, log_mass.exp(), -torch.expm1(log_mass))
-        outer = torch.where(away, outer, 1 - y.abs() * torch.exp(-torch.lgamma(1 + 1 / self.power)))
+        outer = torch.where(away, outer, 1 - y * torch.exp(-torch.lgamma(1 + 1 / self.power)))
         return torch.where(y < 0, 0.5 * outer, 1 - 0.5 * outer)
 
     @at_probability

@@ -7,15 +7,12 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.distributions import constraints
+from torch.distributions import StudentT, constraints
 
 from reparam.distributions._base import Univariate, at_value, in_float64
 from reparam.distributions._normal import LOG_SQRT_TAU
 from reparam.noise import BoundNoise
-from reparam.pathwise import register
-from reparam.pathwise._log_gamma import log_gamma
-from reparam.pathwise._precision import rounded_once
-from reparam.pathwise._range import exp_in_range
+from reparam.pathwise import draw, register
 from reparam.special._beta_pieces import digamma_difference, stirling_error
 from reparam.special.beta import betainc
 
@@ -36,7 +33,7 @@ class HalfStudentT(Univariate):
         float64 and rounded once. A sample saturates at the largest float, which 1% of them reach at df = 0.05.
 
     Gradient:
-        Implicit, to the degrees of freedom, through a log-Gamma; explicit, to the scale.
+        Implicit, to the degrees of freedom; explicit, to the scale; as `StudentT`'s.
 
     Errors:
         `InvalidArgument` for a parameter or value outside its constraint, for shapes that do not broadcast, and for
@@ -118,10 +115,8 @@ def _finite_mean(dist: HalfStudentT) -> Tensor:
     return math.sqrt(2 / math.pi) * dist.scale * dist.df / above * _gamma_excess(0.5 * dist.df).exp()
 
 
-@register(HalfStudentT, kind="implicit", reference="Normal over root Gamma; Figurnov, Mohamed and Mnih, NeurIPS 2018")
-@rounded_once
+@register(HalfStudentT, kind="implicit", reference="as StudentT, folded at its centre")
 def half_student_t(dist: HalfStudentT, noise: BoundNoise) -> Tensor:
-    """`scale |z| sqrt(k / g)` with g a Gamma of concentration k = df / 2, in logarithms."""
-    k = 0.5 * dist.df
-    log_ratio = 0.5 * (k.log() - log_gamma(k, noise))
-    return exp_in_range(noise.normal().abs().log() + dist.scale.log() + log_ratio)
+    """The magnitude of a Student-t variate."""
+    centre = torch.zeros_like(dist.df)
+    return draw(StudentT(dist.df, centre, dist.scale, validate_args=False), noise.source, noise.sample_shape).abs()

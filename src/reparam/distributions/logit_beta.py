@@ -12,8 +12,8 @@ from torch.distributions.kl import register_kl
 from reparam.distributions._base import Univariate, at_value, in_float64
 from reparam.noise import BoundNoise
 from reparam.pathwise import register
-from reparam.pathwise._log_gamma import log_gamma
 from reparam.pathwise._precision import rounded_once
+from reparam.pathwise.beta import beta_logit
 from reparam.special import _beta_tail as core
 
 
@@ -37,7 +37,7 @@ class LogitBeta(Univariate):
         float64 and rounded once to float64, float32 or half precision.
 
     Gradient:
-        Implicit, to both concentrations, through two log-Gammas.
+        Implicit, to both concentrations, by the distribution function of the logit itself.
 
     Errors:
         `InvalidArgument` for a parameter or value outside its constraint, and for shapes that do not broadcast.
@@ -105,11 +105,11 @@ class LogitBeta(Univariate):
         return log_beta - a * torch.digamma(a) - b * torch.digamma(b) + (a + b) * torch.digamma(a + b)
 
 
-@register(LogitBeta, kind="implicit", reference="difference of log-Gammas; Figurnov, Mohamed and Mnih, NeurIPS 2018")
+@register(LogitBeta, kind="implicit", reference="implicit; Figurnov, Mohamed and Mnih, NeurIPS 2018")
 @rounded_once
 def logit_beta(dist: LogitBeta, noise: BoundNoise) -> Tensor:
-    """The difference of two log-Gammas."""
-    return log_gamma(dist.concentration1, noise) - log_gamma(dist.concentration0, noise)
+    """The logit that torch's Beta is the sigmoid of."""
+    return beta_logit(dist.concentration1, dist.concentration0, noise)
 
 
 @register_kl(LogitBeta, LogitBeta)
