@@ -31,7 +31,7 @@ def gammainc(a: Tensor | float, x: Tensor | float) -> Tensor:
         the mean, and to 1e-15 above. NaN, with NaN gradients, where an argument is out of range.
 
     Gradient: exact in a and x, to every order, in reverse and forward mode; the first derivatives to 1e-13, or
-    4e-16 / a where a is below 1e-2. At x = 0 the slope in x is the density's
+    5e-15 / a where a is below 0.05. At x = 0 the slope in x is the density's
     limit (∞, 1 or 0 as a is below, at or above 1).
 
     Raises:

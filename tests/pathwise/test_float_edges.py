@@ -1,0 +1,93 @@
+"""Laws wider than the floats, in float32: inside the support, finite, and moved."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import distributions as td
+
+import reparam as rp
+
+N = 20_000
+
+
+def shape(value: float) -> torch.Tensor:
+    return torch.tensor(value, requires_grad=True)
+
+
+EDGES = {
+    "Kumaraswamy(.05, .05)": lambda a: td.Kumaraswamy(a, a),
+    "Kumaraswamy(.001, .001)": lambda a: td.Kumaraswamy(a / 50, a / 50),
+    "Pareto(1, .05)": lambda a: td.Pareto(torch.ones_like(a), a),
+    "Weibull(1, .05)": lambda a: td.Weibull(torch.ones_like(a), a),
+    "Gamma(.05)": lambda a: td.Gamma(a, torch.ones_like(a)),
+    "Gamma(.001)": lambda a: td.Gamma(a / 50, torch.ones_like(a)),
+    "Beta(.05, .05)": lambda a: td.Beta(a, a),
+    "Beta(.001, .001)": lambda a: td.Beta(a / 50, a / 50),
+    "RelaxedBernoulli(.05)": lambda a: td.RelaxedBernoulli(a, logits=torch.tensor(0.3)),
+    "HalfCauchy": td.HalfCauchy,
+}
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_inside_the_support_with_a_finite_gradient(name: str):
+    parameter = shape(0.05)
+    dist = EDGES[name](parameter)
+    x = rp.rsample(dist, (N,))
+    assert torch.isfinite(x).all()
+    assert dist.support.check(x).all()
+    (slope,) = torch.autograd.grad(x.clamp(max=1e3).mean(), parameter)
+    assert torch.isfinite(slope)
+    assert slope != 0
+
+
+@pytest.mark.parametrize("alpha", [0.01, 0.05])
+def test_a_pareto_beyond_the_floats_saturates_with_gradient_zero(alpha: float):
+    parameter = shape(alpha)
+    e = torch.tensor(88.8 * alpha)
+    x = rp.rsample(td.Pareto(torch.tensor(1.0), parameter), noise=e)
+    assert x.item() == pytest.approx(torch.finfo(torch.float32).max, rel=1e-4)
+    assert torch.autograd.grad(x, parameter)[0] == 0
+
+
+def test_kumaraswamy_is_never_one():
+    x = rp.rsample(td.Kumaraswamy(torch.tensor(0.05), torch.tensor(0.05)), (N,))
+    assert (x < 1).all()
+
+
+def test_relaxed_one_hot_passes_torchs_own_check_at_a_low_temperature():
+    dist = td.RelaxedOneHotCategorical(torch.tensor(0.1), logits=torch.randn(10))
+    assert dist.support.check(rp.rsample(dist, (N,))).all()
+
+
+def test_dirichlet_of_a_thousand_tiny_concentrations():
+    # torch puts 92% of the components at the smallest float; here they are ordered, and move.
+    concentration = torch.full((1000,), 1e-3, requires_grad=True)
+    dist = td.Dirichlet(concentration)
+    x = rp.rsample(dist, (50,))
+    assert dist.support.check(x).all()
+    largest = x.max(-1)
+    (slope,) = torch.autograd.grad(largest.values.log().sum(), concentration)
+    assert torch.isfinite(slope).all()
+    # E[max] is that of Poisson and Dirichlet's law with parameter 1, Golomb and Dickman's constant.
+    assert largest.values.mean().item() == pytest.approx(0.6243, abs=6 * 0.19 / 50**0.5)
+
+
+@pytest.mark.parametrize("df", [0.01, 0.05])
+def test_heavy_tails_keep_the_gradient_of_their_logarithm(df: float):
+    parameter = shape(df)
+    t = rp.rsample(td.StudentT(parameter), (N,))
+    g = rp.rsample(td.InverseGamma(parameter, torch.ones_like(parameter)), (N,))
+    assert torch.isfinite(t).all()
+    assert torch.isfinite(g).all()
+    for x in (t.abs(), g):
+        (slope,) = torch.autograd.grad(x.log().mean(), parameter)
+        assert torch.isfinite(slope)
+        assert slope < 0
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_float32_rounded_once(dtype: torch.dtype):
+    scale, alpha, e = (torch.tensor(v, dtype=dtype) for v in (1.5, 2.5, 0.7))
+    wide = rp.rsample(td.Pareto(scale.float(), alpha.float()), noise=e.float())
+    assert rp.rsample(td.Pareto(scale, alpha), noise=e) == wide.to(dtype)
