@@ -36,6 +36,7 @@ ROOMS = [
 def _imports(path: pathlib.Path) -> set[str]:
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
+        assert not getattr(node, "level", 0), f"{path.name}: rooms are imported by their full name"
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "reparam":
             parts = node.module.split(".")
             found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}

@@ -23,7 +23,6 @@ from reparam.special.gamma import (
 )
 
 # torch scripts its forward-mode decompositions at the first jvp, and deprecates scripting.
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script:DeprecationWarning")
 
 INF, NAN = math.inf, math.nan
 FLOAT64 = torch.float64

@@ -88,8 +88,9 @@ def _negative_binomial(dist: td.NegativeBinomial, sample_shape: torch.Size, nois
 
 
 def _multinomial(dist: td.Multinomial, sample_shape: torch.Size, noise: NoiseSource) -> Tensor:
-    trials = _categorical(dist._categorical, torch.Size((dist.total_count, *sample_shape)), noise)
-    return torch.nn.functional.one_hot(trials, dist.event_shape[0]).sum(0).to(dist.probs.dtype)
+    one_trial = td.Categorical(probs=dist.probs.unsqueeze(-2).expand(*dist.batch_shape, dist.total_count, -1))
+    trials = _categorical(one_trial, sample_shape, noise)
+    return torch.nn.functional.one_hot(trials, dist.event_shape[0]).sum(-2).to(dist.probs.dtype)
 
 
 _SAMPLERS: dict[type[Distribution], Callable[..., Tensor]] = {

@@ -64,7 +64,6 @@ def expect(
         >>> torch.autograd.grad(loss.sum(), logits)[0]
         tensor([0.0244, 0.0197])
     """
-    source = as_source(noise)
     if dist is None:
         if estimator is not None:
             raise InvalidArgument(
@@ -72,7 +71,8 @@ def expect(
                 received=f"estimator={estimator!r} without a distribution",
                 instead="sample(dist, estimator) inside the program",
             )
-        sampler = Sampler(_run_count(samples), source)
+        runs = _run_count(samples)
+        sampler = Sampler(runs, as_source(noise, torch.Size((runs,))))
         return _not_nan(sampler.combine(f(sampler)))
     if not isinstance(dist, Distribution):
         raise InvalidArgument(
@@ -82,7 +82,8 @@ def expect(
         )
     check_parameters(dist)
     estimator = _resolve(dist, estimator, samples)
-    draw = estimator.draw(dist, source)
+    draws = torch.Size((estimator.samples,)) if isinstance(estimator, ParticleEstimator) else torch.Size()
+    draw = estimator.draw(dist, as_source(noise, draws))
     costs = f(draw.points)
     _check_costs(costs, draw)
     result = estimator.combine(draw, costs, f)

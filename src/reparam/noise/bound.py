@@ -75,8 +75,11 @@ class TorchStream:
         return u.clamp(min=torch.finfo(dtype).eps / 4)
 
     def exponential(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
-        """The negative logarithm of a uniform, which is all that works under every mode of `vmap`."""
-        return self.uniform(shape, dtype, device).log().neg()
+        """The quantile of a uniform, which is all that works under every mode of `vmap`.
+
+        Computed in float64 for every dtype: the logarithm of a 24-bit uniform has no values below 6e-8 or above 17.
+        """
+        return torch.log1p(-self.uniform(shape, torch.float64, device)).neg().to(dtype)
 
 
 @dataclasses.dataclass

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -15,29 +18,49 @@ _ROUNDS = 10
 _CHUNK = 1 << 14
 
 
+# One opaque operation: a compiler would spend seconds on its hundred small ones, and gain little.
+@torch.library.custom_op("reparam::philox4x32", mutates_args=())
 def philox4x32(counters: Tensor, key: Tensor) -> Tensor:
     """Philox4x32-10 of Salmon et al. (2011), on 32-bit words held in int64.
 
     Args:
-        counters: shape (4, n), least significant word first.
-        key: shape (2,).
+        counters: shape (..., 4, n), least significant word first.
+        key: shape (..., 2).
 
     Returns:
-        The random words, shape (4, n).
+        The random words, of the shape of `counters`.
     """
     device = counters.device
     multipliers = torch.tensor(_MULTIPLIERS, device=device).unsqueeze(-1)
     rounds = torch.arange(_ROUNDS, device=device).unsqueeze(-1)
-    keys = ((key + rounds * torch.tensor(_KEY_STEPS, device=device)) & _WORD).flip(-1).unsqueeze(-1)
+    steps = rounds * torch.tensor(_KEY_STEPS, device=device)
+    keys = ((key.unsqueeze(-2) + steps) & _WORD).flip(-1).unsqueeze(-1).unbind(-3)
+    return torch.cat([_rounds(chunk, multipliers, keys) for chunk in counters.split(_CHUNK, dim=-1)], dim=-1)
+
+
+def _rounds(counters: Tensor, multipliers: Tensor, keys: Sequence[Tensor]) -> Tensor:
     # Two lanes: words 0 and 2 are multiplied, words 3 and 1 meet the products' high halves. A 64-bit product wraps
     # around with both halves right, and `mixed` may carry anything above its 32 bits until it is multiplied.
-    multiplied, mixed = counters[0::2], counters[1::2].flip(0)
-    for i in range(_ROUNDS):
+    multiplied, mixed = counters[..., 0::2, :], counters[..., 1::2, :].flip(-2)
+    for key in keys:
         product = multiplied * multipliers
-        multiplied = ((product >> 32 ^ mixed ^ keys[i]) & _WORD).flip(0)
+        multiplied = ((product >> 32 ^ mixed ^ key) & _WORD).flip(-2)
         mixed = product
-    mixed = mixed & _WORD
-    return torch.stack([multiplied[0], mixed[1], multiplied[1], mixed[0]])
+    return torch.stack([multiplied, (mixed & _WORD).flip(-2)], dim=-2).flatten(-3, -2)
+
+
+@philox4x32.register_fake
+def _philox4x32_fake(counters: Tensor, key: Tensor) -> Tensor:
+    return torch.empty_like(counters, memory_format=torch.contiguous_format)
+
+
+@philox4x32.register_vmap
+def _philox4x32_vmap(info: Any, in_dims: tuple, counters: Tensor, key: Tensor) -> tuple[Tensor, int]:
+    batched = [
+        value.expand(info.batch_size, *value.shape) if dim is None else value.movedim(dim, 0)
+        for value, dim in zip((counters, key), in_dims, strict=True)
+    ]
+    return philox4x32(*batched), 0
 
 
 def random_words(rows: Tensor, count: int, *, seed: int | Tensor, step: int | Tensor, tag: int) -> Tensor:
@@ -51,10 +74,7 @@ def random_words(rows: Tensor, count: int, *, seed: int | Tensor, step: int | Te
     counters = torch.stack([(column & _WORD).expand(place).reshape(-1) for column in columns])
     seed = as_word(seed, rows.device)
     key = torch.stack([seed & _WORD, seed >> 32 & _WORD])
-    if torch.compiler.is_compiling():
-        words = philox4x32(counters, key)
-    else:
-        words = torch.cat([philox4x32(chunk, key) for chunk in counters.split(_CHUNK, dim=1)], dim=1)
+    words = philox4x32(counters, key)
     return words.T.reshape(*rows.shape, 4 * len(blocks))[..., :count]
 
 
@@ -67,15 +87,20 @@ def as_word(value: int | Tensor, device: torch.device) -> Tensor:
     return torch.full((), value, dtype=torch.int64, device=device)
 
 
-def check_word(name: str, value: int | Tensor, bound: int, instead: str, *, tensors: bool = True) -> None:
-    """Raise `InvalidArgument` unless `value` is an int in `[0, bound)`, or an integer tensor where those serve."""
+def check_word(name: str, value: int | Tensor, bound: int, instead: str, *, dimensions: int | None = None) -> None:
+    """Raise `InvalidArgument` unless `value` is an int in `[0, bound)`, or an integer tensor where those serve.
+
+    `dimensions` is the most that such a tensor may have; None where only an int serves.
+    """
     if isinstance(value, Tensor):
-        valid = tensors and not (value.is_floating_point() or value.is_complex() or value.dtype == torch.bool)
+        integer = not (value.is_floating_point() or value.is_complex() or value.dtype == torch.bool)
+        valid = integer and dimensions is not None and value.ndim <= dimensions
     else:
         valid = isinstance(value, int) and 0 <= value < bound
     if not valid:
+        kinds = {None: "an int", 0: "an int or an integer tensor without dimensions"}
         raise InvalidArgument(
-            f"{name} must be {'an int or an integer tensor' if tensors else 'an int'}, from 0 to {bound - 1}",
+            f"{name} must be {kinds.get(dimensions, 'an int or an integer tensor')}, from 0 to {bound - 1}",
             received=f"{name} = {value!r}",
             instead=instead,
         )

@@ -71,10 +71,10 @@ class Philox:
     variable: int = 0
 
     def __post_init__(self) -> None:
-        check_word("seed", self.seed, 1 << 64, "Philox(seed=0)", tensors=False)
-        check_word("step", self.step, 1 << 32, "Philox(seed).at(step), with the number of the training step")
-        check_word("index", self.index, 1 << 32, "Philox(seed).at(step, index=first_row)")
-        check_word("variable", self.variable, SCRAMBLING, "Philox(seed).at(step, variable=1)", tensors=False)
+        check_word("seed", self.seed, 1 << 64, "Philox(seed=0)")
+        check_word("step", self.step, 1 << 32, "Philox(seed).at(step), the number of the training step", dimensions=0)
+        check_word("index", self.index, 1 << 32, "Philox(seed).at(step, index=first_row)", dimensions=64)
+        check_word("variable", self.variable, SCRAMBLING, "Philox(seed).at(step, variable=1)")
 
     def at(self, step: int | Tensor, index: int | Tensor | None = None, variable: int | None = None) -> Philox:
         """The same noise at another step, and at another index or variable where one is given."""

@@ -19,15 +19,39 @@ from reparam.noise.quantile import QuantileStream
 _DIGITS = SobolEngine.MAXBIT
 
 
-@torch.library.custom_op("reparam::sobol_directions", mutates_args=())
-def _directions(coordinates: int, device: torch.device) -> Tensor:
-    """The direction numbers of Joe and Kuo, shape (coordinates, 30), as integers of 30 binary digits."""
-    return SobolEngine(coordinates).sobolstate.to(device)
+# One opaque operation, because its hundreds of small ones would take a compiler half a minute.
+@torch.library.custom_op("reparam::sobol_points", mutates_args=())
+def _points(n: int, first: int, words: Tensor) -> Tensor:
+    """Scrambled points as integers of 30 digits, shape (..., n, coordinates), from coordinate `first` on.
+
+    `words`, of shape (..., coordinates, 31), holds each coordinate's scrambling: for each digit, how it stirs the
+    digits below it; then the shift.
+    """
+    coordinates = words.shape[-2]
+    # torch knows no sequence of no coordinates, which an empty batch asks for.
+    engine = SobolEngine(max(first + coordinates, 1))
+    directions = engine.sobolstate[first : first + coordinates].to(words.device)
+    scrambled = torch.zeros_like(words[..., :_DIGITS])
+    for b in range(_DIGITS):
+        column = (words[..., b : b + 1] & ((1 << b) - 1)) | 1 << b
+        scrambled = scrambled ^ (directions >> b & 1) * column
+    # In Gray-code order each bit of the code adds one direction, digit by digit.
+    index = torch.arange(n, device=words.device).unsqueeze(-1)
+    code = index ^ (index >> 1)
+    points = words[..., None, :, _DIGITS].expand(*words.shape[:-2], n, coordinates).clone()
+    for b in range(n.bit_length()):
+        points ^= (code >> b & 1) * scrambled[..., None, :, b]
+    return points
 
 
-@_directions.register_fake
-def _directions_fake(coordinates: int, device: torch.device) -> Tensor:
-    return torch.empty((coordinates, _DIGITS), dtype=torch.int64, device=device)
+@_points.register_fake
+def _points_fake(n: int, first: int, words: Tensor) -> Tensor:
+    return words.new_empty((*words.shape[:-2], n, words.shape[-2]))
+
+
+@_points.register_vmap
+def _points_vmap(info: object, in_dims: tuple, n: int, first: int, words: Tensor) -> tuple[Tensor, int]:
+    return _points(n, first, words.movedim(in_dims[2], 0)), 0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -36,13 +60,13 @@ class Sobol:
 
     .. math:: \epsilon_{ij} = \Phi^{-1}(x_{ij}), \qquad x_i \in (0, 1)^d \text{ the } i\text{-th point}
 
-    with *i* running over the samples (all of `sample_shape`, in order) and *j* over the numbers that one
-    sample needs: every element of the batch and event shapes, and of what a rule asks for next. The
-    scrambling (a random lower-triangular matrix for each coordinate's digits, then a random digital shift)
-    makes each point uniform on its own, so a mean over the samples is unbiased, and its error falls like
-    :math:`n^{-3/2}` up to logarithms for a smooth cost, against :math:`n^{-1/2}` for independent samples.
-    Powers of two are the sample sizes that are even in every coordinate. Points have 30 binary digits, and
-    lie in the middle of their cells.
+    with *i* running over the samples (all of `sample_shape`, in order) and *j* over the numbers that one sample needs:
+    every element of the batch and event shapes, and of what a rule asks for next. The scrambling (a random
+    lower-triangular matrix for each coordinate's digits, then a random digital shift) makes each point uniform on its
+    own, so a mean over the samples is unbiased. Its error falls like :math:`n^{-3/2}` up to logarithms for a cost that
+    is smooth on the closed cube, and nearer :math:`n^{-1}` for one that grows with the tails of a normal, against
+    :math:`n^{-1/2}` for independent samples. Powers of two are the sample sizes that are even in every coordinate.
+    Points have 30 binary digits, and lie in the middle of their cells.
 
     The batch elements of one draw are *different coordinates*: independent of each other, evenly spread over
     samples.
@@ -80,9 +104,9 @@ class Sobol:
     step: int | Tensor = 0
 
     def __post_init__(self) -> None:
-        check_word("step", self.step, 1 << 32, "Sobol(seed).at(step), with the number of the training step")
+        check_word("step", self.step, 1 << 32, "Sobol(seed).at(step), the number of the training step", dimensions=0)
         if self.seed is not None:
-            check_word("seed", self.seed, 1 << 64, "Sobol(seed=0)", tensors=False)
+            check_word("seed", self.seed, 1 << 64, "Sobol(seed=0)")
         if self.seed is not None and not self.scramble:
             raise InvalidArgument(
                 "a seed chooses a scrambling, and there is none",
@@ -139,41 +163,17 @@ class SobolStream(QuantileStream):
                 received=f"a draw of shape {tuple(shape)}: {self.coordinates} coordinates a sample",
                 instead="a smaller batch a draw, or noise=None",
             )
-        directions = _directions(self.coordinates, device)[first:]
         n = math.prod(self.sample_shape)
-        if self.seed is None:
-            points = _points(n, directions, _half_a_cell(n))
-        else:
-            which = torch.arange(first, self.coordinates, device=device)
-            # One word for each digit's column of the scrambling matrix, and one for the shift.
-            words = random_words(which, _DIGITS + 1, seed=self.seed, step=self.step, tag=SCRAMBLING << 16)
-            words = words >> (32 - _DIGITS)
-            points = _points(n, _scrambled(directions, words), words[:, _DIGITS])
+        points = _points(n, first, self._scrambling(n, first, device))
         spare = width - _DIGITS
         return (points << spare | 1 << (spare - 1)).reshape(tuple(shape))
 
-
-def _scrambled(directions: Tensor, words: Tensor) -> Tensor:
-    # Matoušek's linear scrambling: digit b keeps its place and stirs the digits below it, at random.
-    scrambled = torch.zeros_like(directions)
-    for b in range(_DIGITS):
-        column = (words[:, b : b + 1] & ((1 << b) - 1)) | 1 << b
-        scrambled = scrambled ^ (directions >> b & 1) * column
-    return scrambled
-
-
-def _points(n: int, directions: Tensor, shift: Tensor | int) -> Tensor:
-    # Points in Gray-code order, shape (n, coordinates): each bit of the code adds a direction, digit by digit.
-    index = torch.arange(n, device=directions.device).unsqueeze(-1)
-    code = index ^ (index >> 1)
-    points = torch.zeros_like(index) ^ shift
-    # A compiled function may serve every n, so it uses all the digits.
-    digits = _DIGITS if torch.compiler.is_compiling() else n.bit_length()
-    for b in range(digits):
-        points = points ^ (code >> b & 1) * directions[:, b]
-    return points
-
-
-def _half_a_cell(n: int) -> int:
-    # n points of the bare sequence are the lower corners of cells of this width, or half of it.
-    return 1 << max(_DIGITS - 1 - (n - 1).bit_length(), 0)
+    def _scrambling(self, n: int, first: int, device: torch.device) -> Tensor:
+        if self.seed is not None:
+            which = torch.arange(first, self.coordinates, device=device)
+            words = random_words(which, _DIGITS + 1, seed=self.seed, step=self.step, tag=SCRAMBLING << 16)
+            return words >> (32 - _DIGITS)
+        # n points of the bare sequence are the lower corners of cells; the shift moves them to the middle.
+        words = torch.zeros((self.coordinates - first, _DIGITS + 1), dtype=torch.int64, device=device)
+        words[:, _DIGITS] = 1 << max(_DIGITS - 1 - (n - 1).bit_length(), 0)
+        return words

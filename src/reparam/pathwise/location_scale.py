@@ -37,7 +37,7 @@ def exponential(dist: Exponential, noise: BoundNoise) -> Tensor:
 
 @register(Gumbel, parameters=("loc", "scale"), reference=_QUANTILE)
 def gumbel(dist: Gumbel, noise: BoundNoise) -> Tensor:
-    """`loc - scale log e`: of an exponential, because `-log(-log u)` in float32 has no right tail beyond 17."""
+    """`loc - scale log e`: of an exponential, whose small values, the right tail here, keep their digits."""
     return dist.loc - dist.scale * noise.exponential().log()
 
 

@@ -1,1 +1,55 @@
 """Differentiable special functions and the pathwise derivatives built on them."""
+
+from reparam.special.bessel import (
+    bessel_ratio,
+    bessel_ratio_complement,
+    log_ive,
+)
+from reparam.special.gamma import (
+    gamma_dlogx_dconcentration,
+    gamma_dx_dconcentration,
+    gammainc,
+    gammaincc,
+    gammainccinv,
+    gammaincinv,
+    log_gammaincinv,
+)
+from reparam.special.normal import (
+    log_diff_ndtr,
+    log_ndtr,
+    ndtri,
+    ndtri_exp,
+    truncated_ndtri,
+)
+from reparam.special.spherical import (
+    von_mises_fisher_dangle_dconcentration,
+    von_mises_fisher_dw_dconcentration,
+    von_mises_fisher_log_normalizer,
+)
+from reparam.special.von_mises import (
+    von_mises_cdf,
+    von_mises_dx_dconcentration,
+)
+
+__all__ = [
+    "bessel_ratio",
+    "bessel_ratio_complement",
+    "gamma_dlogx_dconcentration",
+    "gamma_dx_dconcentration",
+    "gammainc",
+    "gammaincc",
+    "gammainccinv",
+    "gammaincinv",
+    "log_diff_ndtr",
+    "log_gammaincinv",
+    "log_ive",
+    "log_ndtr",
+    "ndtri",
+    "ndtri_exp",
+    "truncated_ndtri",
+    "von_mises_cdf",
+    "von_mises_dx_dconcentration",
+    "von_mises_fisher_dangle_dconcentration",
+    "von_mises_fisher_dw_dconcentration",
+    "von_mises_fisher_log_normalizer",
+]

@@ -25,7 +25,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ._quadrature import gauss_legendre
+from reparam.special._quadrature import gauss_legendre
 
 _SHIFT = 12  # from here upwards eight Bernoulli terms reach the rounding error of float64
 _STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360, 1 / 156, -3617 / 122400)

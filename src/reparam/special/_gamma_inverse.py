@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from . import _gamma_core as core
+from reparam.special import _gamma_core as core
 
 _SOLVING_STEPS = 3
 _TRACED_STEPS = 2

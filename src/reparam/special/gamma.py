@@ -12,9 +12,9 @@ import functools
 import torch
 from torch import Tensor
 
-from ..errors import InvalidArgument
-from . import _gamma_core as core
-from ._gamma_inverse import log_quantile_ratio
+from reparam.errors import InvalidArgument
+from reparam.special import _gamma_core as core
+from reparam.special._gamma_inverse import log_quantile_ratio
 
 
 def gammainc(a: Tensor | float, x: Tensor | float) -> Tensor:

@@ -64,10 +64,11 @@ def von_mises_fisher_dw_dconcentration(
         tensor([0.0000, 0.5000, 0.3750, 0.0000], dtype=torch.float64)
     """
     (kappa, w, above), dtype = promote(concentration, w, 1 - w if one_minus_w is None else one_minus_w)
-    kappa, w, above = torch.broadcast_tensors(kappa, w, above)
-    above = torch.where(w > 0, above, 1 - w)
+    upper = w > 0
+    above = torch.where(upper, above, 1 - w)
     above = torch.where((above >= 0) & (w >= -1), above, torch.nan)
-    below = torch.where(w > 0, 2 - above, 1 + w)
+    below = torch.where(upper, 2 - above, 1 + w)
+    kappa, above, below = torch.broadcast_tensors(kappa, above, below)
     rate = angular_rate(_checked(dimension), kappa, above / 2, below / 2)
     return (above * below * rate).to(dtype)
 
@@ -101,8 +102,8 @@ def von_mises_fisher_dangle_dconcentration(
         True
     """
     (kappa, angle), dtype = promote(concentration, angle)
-    kappa, angle = torch.broadcast_tensors(kappa, angle)
     inside = torch.where((angle >= 0) & (angle <= torch.pi), angle, torch.nan)
+    kappa, inside = torch.broadcast_tensors(kappa, inside)
     rate = angular_rate(_checked(dimension), kappa, torch.sin(inside / 2) ** 2, torch.cos(inside / 2) ** 2)
     return (-torch.sin(inside) * rate).to(dtype)
 
@@ -151,9 +152,7 @@ def angular_rate(dimension: int, kappa: Tensor, sin2: Tensor, cos2: Tensor) -> T
 
 
 def angular_mass(dimension: int, kappa: Tensor, sin2: Tensor, cos2: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Whether t lies below the mean angle, and the probability between t and the pole at its side, as a rate:
-    over :math:`p(t) \sin t`.
-    """
+    r"""Whether t is below the mean angle, and the mass from t to the pole at its side over :math:`p(t) \sin t`."""
     arc = _Arc(dimension, kappa, sin2, cos2)
     return arc.near, arc.integral(scored=False)
 
