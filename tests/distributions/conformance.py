@@ -207,7 +207,8 @@ def compiles(case: Case) -> None:
 
     # The compiler itself instantiates a custom function, which torch has deprecated.
     warnings.filterwarnings("ignore", ".*should not be instantiated", DeprecationWarning)
-    log_prob, sample = torch.compile(both, fullgraph=True, backend="aot_eager")(*values)
+    torch._dynamo.reset()
+    log_prob, sample = torch.compile(both, fullgraph=True, backend="aot_eager", dynamic=False)(*values)
     torch.testing.assert_close(log_prob, case.make(*values).log_prob(x))
     for name, grad in zip(case.parameters, torch.autograd.grad(sample.sum(), values), strict=True):
         assert torch.isfinite(grad).all(), name
@@ -224,8 +225,9 @@ def copies(case: Case) -> None:
 
 def wraps(case: Case) -> None:
     values = case.tensors(grad=True)
-    batch = case.make(*values).expand((3, *case.at().batch_shape))
-    for outer in (Independent(batch, 1), TransformedDistribution(batch, [AffineTransform(1.0, 2.0)])):
+    shape = (3, *case.at().batch_shape)
+    for wrap in (lambda d: Independent(d, 1), lambda d: TransformedDistribution(d, [AffineTransform(1.0, 2.0)])):
+        outer = wrap(case.make(*values).expand(shape))
         assert all(torch.isfinite(g).all() for g in torch.autograd.grad(outer.rsample().sum(), values))
         assert torch.isfinite(rp.rsample(outer)).all()
 
@@ -300,7 +302,11 @@ def inverts(case: Case) -> None:
         return
     d = case.at()
     p = torch.tensor([1e-12, 1e-4, 0.02, 0.3, 0.5, 0.8, 0.999], dtype=torch.float64)
-    torch.testing.assert_close(d.cdf(d.icdf(p)), p, rtol=1e-9, atol=0)
+    x = d.icdf(p)
+    # A quantile is rounded to a float, which moves its probability by the density times half a spacing.
+    size = x.abs() + max(abs(value) for value in case.parameters.values())
+    rounding = 4 * torch.finfo(p.dtype).eps * size * d.log_prob(x).exp()
+    assert ((d.cdf(x) - p).abs() <= 1e-9 * p + rounding).all()
 
 
 def passes_kolmogorov_smirnov(case: Case) -> None:
