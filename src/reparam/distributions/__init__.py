@@ -1,0 +1,29 @@
+"""What torch lacks: new families with torch's conventions, each beside its own rule."""
+
+from reparam.distributions.exp_dirichlet import ExpDirichlet
+from reparam.distributions.exp_gamma import ExpGamma
+from reparam.distributions.generalized_normal import GeneralizedNormal
+from reparam.distributions.half_student_t import HalfStudentT
+from reparam.distributions.inverse_gaussian import InverseGaussian
+from reparam.distributions.johnson_su import JohnsonSU
+from reparam.distributions.logit_beta import LogitBeta
+from reparam.distributions.sinh_arcsinh import SinhArcsinh
+from reparam.distributions.tanh_normal import TanhNormal
+from reparam.distributions.triangular import Triangular
+from reparam.distributions.truncated import Truncated
+from reparam.distributions.truncated_normal import TruncatedNormal
+
+__all__ = [
+    "ExpDirichlet",
+    "ExpGamma",
+    "GeneralizedNormal",
+    "HalfStudentT",
+    "InverseGaussian",
+    "JohnsonSU",
+    "LogitBeta",
+    "SinhArcsinh",
+    "TanhNormal",
+    "Triangular",
+    "Truncated",
+    "TruncatedNormal",
+]

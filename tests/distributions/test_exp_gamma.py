@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import mpmath
+import pytest
+import torch
+from scipy import special, stats
+from torch.distributions import Gamma, kl_divergence
+
+from reparam.distributions import ExpGamma
+
+from .conformance import UNIVARIATE_CHECKS, Case
+
+
+def cdf(y, concentration, rate):
+    return mpmath.gammainc(concentration, 0, rate * mpmath.exp(y), regularized=True)
+
+
+def row(a: float, rate: float, **more) -> Case:
+    moments = {
+        "mean": float(special.digamma(a) - special.xlogy(1, rate)),
+        "variance": float(special.polygamma(1, a)),
+        "entropy": float(stats.loggamma(a).entropy()),
+    }
+    return Case(ExpGamma, {"concentration": a, "rate": rate}, cdf, moments=moments, **more)
+
+
+EXTREMES = ({"concentration": 1e-6}, {"concentration": 1e-3, "rate": 1e30}, {"concentration": 1e8})
+CASES = [row(0.7, 2.0, extremes=EXTREMES), row(1e-3, 1.0), row(300.0, 0.5)]
+
+
+@pytest.mark.parametrize("check", UNIVARIATE_CHECKS)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_conforms(case: Case, check: Callable[[Case], None]) -> None:
+    check(case)
+
+
+@pytest.mark.parametrize("a", [1e-6, 1e-3, 1.0, 1e6])
+def test_float32_density_agrees_with_mpmath(a: float) -> None:
+    d = ExpGamma(torch.tensor(a), 3.0)
+    for y in d.sample((5,)):
+        exact_a, exact_y = mpmath.mpf(d.concentration.item()), mpmath.mpf(y.item())
+        with mpmath.workdps(40):
+            exact = exact_a * (exact_y + mpmath.log(3)) - 3 * mpmath.exp(exact_y) - mpmath.loggamma(exact_a)
+        assert d.log_prob(y).item() == pytest.approx(float(exact), rel=1e-6, abs=1e-6)
+
+
+def test_kl_is_that_of_the_gammas() -> None:
+    assert kl_divergence(ExpGamma(2.0, 3.0), ExpGamma(0.5, 1.0)) == kl_divergence(Gamma(2.0, 3.0), Gamma(0.5, 1.0))
+
+
+def test_icdf_at_the_ends() -> None:
+    assert ExpGamma(2.0).icdf(torch.tensor([0.0, 1.0])).tolist() == [-torch.inf, torch.inf]

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import mpmath
+import pytest
+import torch
+from torch.distributions import Beta, Cauchy, Exponential, Independent, Laplace, Normal, Poisson, Weibull
+
+import reparam as rp
+from reparam.distributions import JohnsonSU, Truncated, TruncatedNormal
+from reparam.errors import InvalidArgument
+
+from . import conformance
+from .conformance import UNIVARIATE_CHECKS, Case, seeded
+
+# The base is torch's, and so are the errors about its parameters; half precision raises, which is tested below.
+NOT_ITS_OWN = (
+    conformance.raises_in_three_parts,
+    conformance.validates_though_torch_does_not,
+    conformance.holds_in_half_precision,
+)
+
+
+def weibull(x, scale, concentration):
+    return 1 - mpmath.exp(-((x / scale) ** concentration))
+
+
+def laplace(x, loc, scale):
+    z = (x - loc) / scale
+    return mpmath.exp(z) / 2 if z < 0 else 1 - mpmath.exp(-z) / 2
+
+
+def cauchy(x, loc, scale):
+    return mpmath.mpf(1) / 2 + mpmath.atan((x - loc) / scale) / mpmath.pi
+
+
+def row(base, reference: Callable, low: float, high: float, **parameters: float) -> Case:
+    def build(low, high, **of_base):
+        return Truncated(base(**of_base), low, high)
+
+    def cdf(x, low, high, **of_base):
+        below, above = reference(low, **of_base), reference(high, **of_base)
+        return (reference(x, **of_base) - below) / (above - below)
+
+    return Case(Truncated, parameters | {"low": low, "high": high}, cdf, build=build)
+
+
+CASES = [
+    row(Weibull, weibull, 0.5, 2.0, scale=1.2, concentration=1.7),
+    row(Laplace, laplace, 3.0, 9.0, loc=0.4, scale=0.5),
+    row(Cauchy, cauchy, -2.0, 40.0, loc=0.4, scale=0.5),
+]
+
+
+@pytest.mark.parametrize("check", [check for check in UNIVARIATE_CHECKS if check not in NOT_ITS_OWN])
+@pytest.mark.parametrize("case", CASES, ids=["weibull", "laplace", "cauchy"])
+def test_conforms(case: Case, check: Callable[[Case], None]) -> None:
+    check(case)
+
+
+def test_agrees_with_the_truncated_normal() -> None:
+    loc, scale = (torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (0.3, 1.2))
+    u = torch.tensor([1e-3, 0.4, 0.9], dtype=torch.float64)
+    for low, high in ((-1.0, 2.0), (8.0, 9.0), (-30.0, -25.0), (5.0, torch.inf)):
+        one, two = Truncated(Normal(loc, scale), low, high), TruncatedNormal(loc, scale, low, high)
+        x, y = rp.rsample(one, (3,), noise=u), rp.rsample(two, (3,), noise=u)
+        torch.testing.assert_close(x, y, rtol=1e-9, atol=0)
+        torch.testing.assert_close(one.log_prob(y.detach()), two.log_prob(y.detach()), rtol=1e-9, atol=0)
+        slopes = (torch.autograd.grad(sample.sum(), (loc, scale)) for sample in (x, y))
+        torch.testing.assert_close(*slopes, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("base", [Normal, Laplace, Cauchy])
+def test_float32_upper_tail_is_the_lower_one_reflected(base) -> None:
+    u = torch.tensor([0.1, 0.5, 0.9])
+    centre, unit = torch.tensor(0.0), torch.tensor(1.0)
+    upper = rp.rsample(Truncated(base(centre, unit), 9.0, 10.0), (3,), noise=u)
+    lower = rp.rsample(Truncated(base(centre, unit), -10.0, -9.0), (3,), noise=1 - u)
+    torch.testing.assert_close(upper, -lower)
+    assert ((upper > 9) & (upper < 10)).all()
+    assert upper.unique().numel() == 3
+
+
+def test_one_sided_by_default() -> None:
+    base = Exponential(torch.tensor([1.0, 2.0], dtype=torch.float64))
+    assert torch.equal(Truncated(base).log_prob(torch.ones(2)), base.log_prob(torch.ones(2)))
+    x = rp.rsample(Truncated(base, low=3.0), (20_000,), noise=seeded())
+    # Without memory: the excess over 3 is the exponential again, whose mean has standard error 1 / (rate sqrt n).
+    assert ((x - 3).mean(0) - 1 / base.rate).abs().mul(base.rate).max() < 5.5 / 20_000**0.5
+
+
+def test_of_one_of_ours() -> None:
+    d = Truncated(JohnsonSU(torch.tensor(0.3), 1.5), -1.0, 2.0)
+    assert d.support.check(d.rsample((100,))).all()
+
+
+@pytest.mark.parametrize(
+    ("base", "what"),
+    [
+        (Beta(2.0, 3.0), "Beta has no cdf and no icdf"),
+        (Poisson(3.0), "Poisson has no cdf and no icdf"),
+        (Independent(Normal(torch.zeros(2), 1.0), 1), "univariate"),
+        (Normal(torch.zeros((), dtype=torch.bfloat16), 1.0), "half precision"),
+    ],
+)
+def test_bases_that_cannot_be_truncated(base, what: str) -> None:
+    with pytest.raises(InvalidArgument, match=rf"(?s){what}.*received: .*instead: "):
+        Truncated(base, 0.0, 1.0)
+
+
+def test_an_interval_without_mass() -> None:
+    with pytest.raises(InvalidArgument, match=r"(?s)no mass.*received: .*TruncatedNormal"):
+        Truncated(Normal(torch.tensor(0.0), 1.0), 40.0, 41.0)
+    with pytest.raises(InvalidArgument, match=r"(?s)low must be below high.*received: .*instead: "):
+        Truncated(Normal(torch.tensor(0.0), 1.0), 1.0, -1.0)
