@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch._C._functorch import TransformType, get_interpreter_stack
-from torch.distributions import Distribution
+from torch.distributions import Distribution, constraints
 
 from reparam.errors import InvalidArgument
 
@@ -58,7 +58,11 @@ def check_parameters(dist: Distribution) -> None:
         return
     for name, constraint in dist.arg_constraints.items():
         value = dist.__dict__.get(name)
-        if isinstance(value, Tensor) and not constraint.is_dependent and not all_true(constraint.check(value)):
+        if (
+            isinstance(value, Tensor)
+            and not constraints.is_dependent(constraint)
+            and not all_true(constraint.check(value))
+        ):
             raise InvalidArgument(
                 f"{type(dist).__name__}: {name} must satisfy {constraint}",
                 received=f"{name} = {summary(value)}",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Protocol, TypeAlias, Union, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -35,7 +35,7 @@ class NoiseSource(Protocol):
         ...
 
 
-Noise: TypeAlias = Union[None, torch.Generator, Tensor, NoiseSource]
+Noise: TypeAlias = "torch.Generator | Tensor | NoiseSource | None"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,7 +4,15 @@ Importing this room registers the rules below, by the same decorator that is ope
 """
 
 from reparam.pathwise import composite, discrete, location_scale, multivariate_normal
-from reparam.pathwise.registry import Coverage, advise_with, coverage, draw, has_rule, register
+from reparam.pathwise.registry import (
+    Coverage,
+    advise_with,
+    coverage,
+    draw,
+    has_rule,
+    parameter_like,
+    register,
+)
 from reparam.pathwise.sample import Surrogate, rsample
 
 __all__ = [
@@ -18,6 +26,7 @@ __all__ = [
     "has_rule",
     "location_scale",
     "multivariate_normal",
+    "parameter_like",
     "register",
     "rsample",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from torch import Tensor
 from torch.distributions import Independent, LogNormal, TransformedDistribution
 
@@ -21,5 +23,5 @@ def transformed(dist: TransformedDistribution, noise: BoundNoise) -> Tensor:
     """The base's sample pushed through the object's own transforms, so that their caches know its origin."""
     x = draw(dist.base_dist, noise.source, noise.sample_shape)
     for transform in dist.transforms:
-        x = transform(x)
+        x = cast(Tensor, transform(x))
     return x

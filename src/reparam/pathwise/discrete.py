@@ -21,5 +21,5 @@ for _cls in (
     declare_none(_cls, _STEP)
 declare_none(
     td.OneHotCategoricalStraightThrough,
-    "its own rsample is the straight-through surrogate, whose gradient is biased; a biased gradient is used only by name",
+    "its own rsample is the straight-through surrogate, whose gradient is biased; what is biased is used only by name",
 )

@@ -128,21 +128,31 @@ def has_rule(dist: Distribution) -> bool:
 
 def _movable_parts(dist: Distribution) -> list[Distribution]:
     # The mixing weights of a mixture are part of its law, not of its sample's path.
-    return [part for name, part in dist.__dict__.items() if isinstance(part, Distribution) and name != "_mixture_distribution"]
+    return [
+        part
+        for name, part in dist.__dict__.items()
+        if isinstance(part, Distribution) and name != "_mixture_distribution"
+    ]
 
 
 def draw(dist: Distribution, source: NoiseSource, sample_shape: torch.Size) -> Tensor:
     """Apply the rule for `dist`: what `rsample` does once its arguments are checked, and composite rules do inside."""
     entry = _REGISTRY.get(type(dist))
     if entry is None or entry.rule is None:
-        raise _no_gradient(dist, entry)
-    like = reference_tensor(dist, entry.row.parameters)
+        raise no_gradient(dist)
+    like = _parameter_like(dist, entry.row.parameters)
     shape = sample_shape + dist.batch_shape + dist.event_shape
     return entry.rule(dist, BoundNoise(source, shape, sample_shape, like))
 
 
-def reference_tensor(dist: Distribution, names: Sequence[str]) -> Tensor:
+def parameter_like(dist: Distribution) -> Tensor:
     """A parameter of `dist`, whose dtype and device are the sample's; raises unless all parameters agree on them."""
+    entry = _REGISTRY.get(type(dist))
+    names = entry.row.parameters if entry is not None else ()
+    return _parameter_like(dist, names or _constraint_names(type(dist)))
+
+
+def _parameter_like(dist: Distribution, names: Sequence[str]) -> Tensor:
     held = dist.__dict__
     first: Tensor | None = None
     for name in names:
@@ -168,8 +178,7 @@ def reference_tensor(dist: Distribution, names: Sequence[str]) -> Tensor:
     if first is not None:
         return first
     for part in wrapped(dist):
-        entry = _REGISTRY.get(type(part))
-        return reference_tensor(part, entry.row.parameters if entry else _constraint_names(type(part)))
+        return parameter_like(part)
     return next((v for v in held.values() if isinstance(v, Tensor) and v.is_floating_point()), torch.empty(()))
 
 
@@ -184,16 +193,26 @@ def advise_with(adviser: Callable[[Distribution], str]) -> None:
     _ADVISERS[:] = [adviser]
 
 
-def _no_gradient(dist: Distribution, entry: _Entry | None) -> NoPathwiseGradient:
+def no_gradient(dist: Distribution) -> NoPathwiseGradient:
+    """The error for a distribution without a rule: why, and the call that would serve it."""
     name = type(dist).__name__
     received = f"{name}, batch_shape {tuple(dist.batch_shape)}, event_shape {tuple(dist.event_shape)}"
-    if entry is not None:
-        advice = _ADVISERS[0](dist) if _ADVISERS else "rp.expect(f, dist)"
-        return NoPathwiseGradient(f"a sample of {name} carries no gradient: {entry.row.reference}", received=received, instead=advice)
-    parent = next((base for base in type(dist).__mro__[1:] if base in _REGISTRY), None)
-    hint = f"; the rule for its parent {parent.__name__} does not serve it by itself" if parent else ""
+    entry = _REGISTRY.get(type(dist))
+    if entry is None:
+        parent = next((base for base in type(dist).__mro__[1:] if base in _REGISTRY), None)
+        hint = f"; the rule for its parent {parent.__name__} does not serve it by itself" if parent else ""
+        return NoPathwiseGradient(
+            f"no pathwise rule is registered for {name}{hint}",
+            received=received,
+            instead=f"@rp.register({name}) above a function rule(dist, noise) returning the sample, or rp.expect(f, dist)",
+        )
+    if entry.rule is None:
+        reason = entry.row.reference
+    else:
+        part = next(part for part in _movable_parts(dist) if not has_rule(part))
+        reason = f"neither does one of the {type(part).__name__} it is made of"
     return NoPathwiseGradient(
-        f"no pathwise rule is registered for {name}{hint}",
+        f"a sample of {name} carries no gradient: {reason}",
         received=received,
-        instead=f"@rp.register({name}) above a function rule(dist, noise) that returns the sample, or rp.expect(f, dist)",
+        instead=_ADVISERS[0](dist) if _ADVISERS else "rp.expect(f, dist)",
     )

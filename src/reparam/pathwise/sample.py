@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from reparam.checks import as_sample_shape, check_parameters
-from reparam.errors import InvalidArgument
+from reparam.errors import InvalidArgument, NoPathwiseGradient
 from reparam.noise import Noise, NoiseSource, as_source
-from reparam.pathwise.registry import draw
+from reparam.pathwise.registry import draw, has_rule, no_gradient
 
 _ONE_SAMPLE = torch.Size()
 
@@ -74,7 +74,13 @@ def rsample(
     shape = _ONE_SAMPLE if sample_shape == () else as_sample_shape(sample_shape)
     check_parameters(dist)
     if via is None:
-        return draw(dist, as_source(noise), shape)
+        try:
+            return draw(dist, as_source(noise), shape)
+        except NoPathwiseGradient:
+            if has_rule(dist):
+                raise
+            # A part of a composite has no rule; what to write instead depends on the whole.
+            raise no_gradient(dist) from None
     if not isinstance(via, Surrogate):
         raise InvalidArgument(
             "via must be a surrogate: an object with rsample(dist, sample_shape, noise)",

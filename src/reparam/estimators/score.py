@@ -1,0 +1,128 @@
+"""Score-function estimators: the points stay, their probabilities move."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.distributions import Distribution, constraints
+
+from reparam.checks import all_true, summary, wants_validation, wrapped
+from reparam.errors import InvalidArgument
+from reparam.estimators.base import ParticleEstimator, Proposal, require_samples
+from reparam.estimators.sampling import sample
+from reparam.estimators.support import is_logits
+from reparam.noise import NoiseSource
+
+
+def log_ratio(dist: Distribution, points: Tensor) -> Tensor | None:
+    r"""`log p(x) - stop(log p(x))`: value zero, first derivative the score, right at every order once exponentiated.
+
+    None where nobody differentiates, so that evaluation under `no_grad` computes no density.
+    """
+    if not torch.is_grad_enabled() and not _forward_mode():
+        return None
+    log_prob = dist.log_prob(points)
+    return log_prob - log_prob.detach()
+
+
+def _forward_mode() -> bool:
+    return forward_ad._current_level >= 0
+
+
+def refuse_boundary(dist: Distribution) -> None:
+    """Raise where `probs` lies on the boundary: values that are never drawn have a slope that no score can see."""
+    for inner in wrapped(dist):
+        refuse_boundary(inner)
+    probs = dist.__dict__.get("probs")
+    if not isinstance(probs, Tensor) or is_logits(dist) or not probs.requires_grad or not wants_validation(dist):
+        return
+    inside = probs > 0
+    if dist.arg_constraints["probs"] is not constraints.simplex:
+        inside = inside & (probs < 1)
+    if not all_true(inside):
+        raise InvalidArgument(
+            f"{type(dist).__name__}: a score-function gradient does not exist where probs is 0 or 1",
+            received=f"probs = {summary(probs)}",
+            instead="rp.Enumerate(), which is exact there, or logits, whose score always exists",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreFunction(ParticleEstimator):
+    r"""The score-function estimator, also called REINFORCE or the likelihood-ratio method.
+
+    .. math:: \nabla_\theta E[f(x)] = E[f(x)\, \nabla_\theta \log p(x; \theta)], \qquad
+              w_k = \frac{1}{K} \exp(\log p(x_k) - \operatorname{stop} \log p(x_k))
+
+    Args:
+        samples: the number of draws K.
+
+    Gradient:
+        With respect to every parameter `log_prob` depends on; unbiased, at every order of differentiation; K
+        evaluations of a cost that may be a black box. The variance is high; `LeaveOneOut` is the same estimator with a baseline.
+
+    Errors:
+        `InvalidArgument` where `probs` lies on the boundary of its simplex, where no score exists.
+
+    References:
+        Williams, Machine Learning 8, 1992. Foerster et al., DiCE, ICML 2018 (the weight that is right at every order).
+
+    Example:
+        >>> import torch, reparam as rp
+        >>> rate = torch.tensor(4.0, requires_grad=True)
+        >>> loss = rp.expect(lambda x: x**2, torch.distributions.Poisson(rate), rp.ScoreFunction(64))
+        >>> torch.autograd.grad(loss, rate)[0].shape
+        torch.Size([])
+    """
+
+    unbiased: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        require_samples(type(self).__name__, self.samples, 1)
+
+    def propose(self, dist: Distribution, sample_shape: torch.Size, noise: NoiseSource) -> Proposal:
+        """Detached points and their log-ratio."""
+        refuse_boundary(dist)
+        points = sample(dist, sample_shape, noise)
+        return Proposal(points, log_ratio(dist, points))
+
+
+@dataclasses.dataclass(frozen=True)
+class LeaveOneOut(ScoreFunction):
+    r"""The score function with the mean cost of the *other* draws as baseline (RLOO, VarGrad, NVIL's multi-sample kin).
+
+    .. math:: \frac{1}{K-1} \sum_k \left(f(x_k) - \bar f\right) \nabla_\theta \log p(x_k), \qquad
+              w_k = \frac{1}{K} + \frac{e_k - \bar e}{K - 1}, \quad
+              e_k = \exp(\log p(x_k) - \operatorname{stop} \log p(x_k)) - 1
+
+    Args:
+        samples: the number of draws K, at least two.
+
+    Gradient:
+        With respect to every parameter `log_prob` depends on; unbiased, at every order; K evaluations. A constant added
+        to the cost changes nothing, which a bare score function cannot say.
+
+    Errors:
+        `InvalidArgument` for fewer than two draws, and where `probs` lies on the boundary.
+
+    References:
+        Mnih and Rezende, Variational Inference for Monte Carlo Objectives, ICML 2016. Kool, van Hoof and Welling, Buy 4
+        REINFORCE Samples, Get a Baseline for Free!, ICLR 2019 workshop.
+
+    Example:
+        >>> import torch, reparam as rp
+        >>> logits = torch.zeros(5, requires_grad=True)
+        >>> loss = rp.expect(lambda b: b + 100, torch.distributions.Bernoulli(logits=logits), rp.LeaveOneOut(4))
+        >>> bool(torch.autograd.grad(loss.sum(), logits)[0].abs().max() < 1)
+        True
+    """
+
+    centred: ClassVar[bool] = True
+    samples: int = 2
+
+    def __post_init__(self) -> None:
+        require_samples(type(self).__name__, self.samples, 2)

@@ -1,0 +1,149 @@
+"""`expect`: the value of an expectation, and an estimate of its gradient."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from reparam.checks import check_parameters, values_visible, wants_validation
+from reparam.errors import InvalidArgument
+from reparam.estimators import Draw, Estimator, ParticleEstimator
+from reparam.expectation.choice import estimator_for
+from reparam.expectation.program import Sampler
+from reparam.noise import Noise, as_source
+
+
+def expect(
+    f: Callable[..., Tensor],
+    dist: Distribution | None = None,
+    estimator: Estimator | None = None,
+    *,
+    samples: int | None = None,
+    noise: Noise = None,
+) -> Tensor:
+    r"""Estimate :math:`E[f(x)]` so that its gradient estimates the gradient of the expectation.
+
+    .. math:: E[f(x)] \approx \sum_k w_k(\theta) f(x_k)
+
+    Args:
+        f: the cost. With a distribution, it takes points of shape `(K, *batch_shape, *event_shape)` and returns costs
+            of shape `(K, *batch_shape)`: each batch element is credited with its own cost only, which holds when cost i
+            depends on draw i alone (wrap the batch in `Independent` otherwise). Without one, `f` is a program: it takes
+            `sample`, calls `sample(dist)` or `sample(dist, estimator)` for each random variable in turn, and returns a
+            cost of shape `(*axes, *batch_shape)`.
+        dist: a distribution; None for a program.
+        estimator: how to estimate; `estimator_for(dist)` unless given.
+        samples: how many draws, for an estimator that draws them; the number of parallel runs of a program (one, unless
+            given).
+        noise: where draws come from, as in `rsample`.
+
+    Returns:
+        A tensor of shape `batch_shape`.
+
+    Gradient:
+        With respect to every parameter of the distributions and of the cost. Unbiased where the estimator says so; as
+        many evaluations as `estimator.evaluations(dist)`, in one call of `f`.
+
+    Errors:
+        `InvalidArgument` for a cost of the wrong shape, a cost that is NaN (in eager mode), a cost that carries no
+        gradient back to points that need it, and for an estimator that cannot serve the distribution.
+
+    References:
+        Schulman et al., Gradient Estimation Using Stochastic Computation Graphs, NeurIPS 2015. Foerster et al., DiCE,
+        ICML 2018.
+
+    Example:
+        >>> import torch, reparam as rp
+        >>> logits = torch.tensor([0.3, -1.0], requires_grad=True)
+        >>> loss = rp.expect(lambda b: (b - 0.45) ** 2, torch.distributions.Bernoulli(logits=logits))
+        >>> torch.autograd.grad(loss.sum(), logits)[0]
+        tensor([0.0244, 0.0197])
+    """
+    source = as_source(noise)
+    if dist is None:
+        if estimator is not None:
+            raise InvalidArgument(
+                "a program names an estimator for each of its variables",
+                received=f"estimator={estimator!r} without a distribution",
+                instead="sample(dist, estimator) inside the program",
+            )
+        sampler = Sampler(_run_count(samples), source)
+        return _not_nan(sampler.combine(f(sampler)))
+    if not isinstance(dist, Distribution):
+        raise InvalidArgument(
+            "dist must be a torch.distributions.Distribution",
+            received=f"{type(dist).__name__}",
+            instead="rp.expect(f, dist, estimator), or rp.expect(program) for several variables",
+        )
+    check_parameters(dist)
+    estimator = _resolve(dist, estimator, samples)
+    draw = estimator.draw(dist, source)
+    costs = f(draw.points)
+    _check_costs(costs, draw)
+    result = estimator.combine(draw, costs, f)
+    return _not_nan(result) if wants_validation(dist) else result
+
+
+def _run_count(samples: int | None) -> int:
+    if samples is None:
+        return 1
+    if not isinstance(samples, int) or isinstance(samples, bool) or samples < 1:
+        raise InvalidArgument(
+            "samples must be a positive integer",
+            received=f"samples = {samples!r}",
+            instead="rp.expect(program, samples=8)",
+        )
+    return samples
+
+
+def _resolve(dist: Distribution, estimator: Estimator | None, samples: int | None) -> Estimator:
+    if estimator is None:
+        estimator = estimator_for(dist)
+    elif not isinstance(estimator, Estimator):
+        raise InvalidArgument(
+            "estimator must be an object, such as rp.LeaveOneOut(4)",
+            received=f"estimator = {estimator!r}",
+            instead=f"rp.{estimator.__name__}()" if isinstance(estimator, type) else f"rp.{estimator_for(dist)}",
+        )
+    elif samples is not None and not isinstance(estimator, ParticleEstimator):
+        raise InvalidArgument(
+            f"{type(estimator).__name__} decides by itself how many points it needs",
+            received=f"samples={samples}",
+            instead=f"rp.expect(f, dist, rp.{type(estimator).__name__}()) without samples",
+        )
+    if samples is not None and isinstance(estimator, ParticleEstimator):
+        return dataclasses.replace(estimator, samples=samples)
+    return estimator
+
+
+def _check_costs(costs: Tensor, draw: Draw) -> None:
+    if not isinstance(costs, Tensor) or costs.shape != draw.weights.shape:
+        shape = tuple(costs.shape) if isinstance(costs, Tensor) else type(costs).__name__
+        raise InvalidArgument(
+            "the cost must return one number for each point, of shape (K, *batch_shape)",
+            received=f"costs of shape {shape} for points of shape {tuple(draw.points.shape)}, where "
+            f"{tuple(draw.weights.shape)} was expected",
+            instead="reduce event dimensions only, as f(x).sum(-1), and leave the leading ones alone",
+        )
+    if draw.points.requires_grad and not costs.requires_grad and torch.is_grad_enabled():
+        raise InvalidArgument(
+            "the cost carries no gradient back to the sample, so the gradient of the expectation would be lost",
+            received=f"costs of {costs.dtype} that do not require grad, from points that do",
+            instead="rp.expect(f, dist, rp.LeaveOneOut(4)) for a cost without a derivative, or torch.no_grad() around it",
+        )
+
+
+def _not_nan(result: Tensor) -> Tensor:
+    """Raise where the result is NaN, as far as can be seen without synchronising."""
+    if result.device.type == "cpu" and values_visible() and math.isnan(result.detach().sum()):
+        raise InvalidArgument(
+            "the weighted cost is NaN",
+            received=f"{int(result.isnan().sum())} NaN among {result.numel()} batch elements",
+            instead="a cost that is finite wherever the distribution has probability",
+        )
+    return result
