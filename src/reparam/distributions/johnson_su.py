@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 import torch
@@ -10,10 +9,9 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from reparam.distributions._base import Univariate, at_probability, at_value, in_float32
+from reparam.distributions._normal import LOG_SQRT_TAU, ndtr
 from reparam.noise import BoundNoise
 from reparam.pathwise import register
-
-_LOG_SQRT_TAU = 0.5 * math.log(2 * math.pi)
 
 
 class JohnsonSU(Univariate):
@@ -84,12 +82,12 @@ class JohnsonSU(Univariate):
         z = self._to_normal(y)
         # hypot, since y * y overflows float32 at 2e19, which a tailweight of 0.1 reaches at five sigma.
         stretch = torch.hypot(y, torch.ones_like(y)).log() + self.scale.log() - self.tailweight.log()
-        return -0.5 * z * z - _LOG_SQRT_TAU - stretch
+        return -0.5 * z * z - LOG_SQRT_TAU - stretch
 
     @at_value
     def cdf(self, value: Tensor) -> Tensor:
         """The distribution function, right in relative terms in the lower tail."""
-        return torch.special.ndtr(self._to_normal(self._standardised(value)))
+        return ndtr(self._to_normal(self._standardised(value)))
 
     @at_probability
     def icdf(self, value: Tensor) -> Tensor:
