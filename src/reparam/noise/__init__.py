@@ -1,5 +1,27 @@
-"""Noise is a value: torch's own stream, a `torch.Generator`, or base noise as a tensor."""
+"""Noise is a value: torch's stream, a `torch.Generator`, a tensor of base noise, or an immutable source."""
 
-from reparam.noise.bound import BoundNoise, Noise, NoiseSource, TensorNoise, TorchStream, as_source
+from reparam.noise.antithetic import Antithetic
+from reparam.noise.bound import (
+    BoundNoise,
+    Noise,
+    NoiseSource,
+    NoiseValue,
+    TensorNoise,
+    TorchStream,
+    as_source,
+)
+from reparam.noise.philox import Philox
+from reparam.noise.sobol import Sobol
 
-__all__ = ["BoundNoise", "Noise", "NoiseSource", "TensorNoise", "TorchStream", "as_source"]
+__all__ = [
+    "Antithetic",
+    "BoundNoise",
+    "Noise",
+    "NoiseSource",
+    "NoiseValue",
+    "Philox",
+    "Sobol",
+    "TensorNoise",
+    "TorchStream",
+    "as_source",
+]

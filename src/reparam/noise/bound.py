@@ -20,14 +20,17 @@ from reparam.errors import InvalidArgument
 
 @runtime_checkable
 class NoiseSource(Protocol):
-    """A source of base noise: three methods, each given a shape, a dtype and a device."""
+    """A source of base noise: three methods, each given a shape, a dtype and a device.
+
+    A source may count what was asked of it: two requests are two independent pieces of noise.
+    """
 
     def normal(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
         """Standard normal noise."""
         ...
 
     def uniform(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
-        """Uniform noise in the open interval (0, 1)."""
+        """Uniform noise in the open interval (0, 1): from `eps / 4` to `1 - eps / 2`, eps the dtype's."""
         ...
 
     def exponential(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -35,7 +38,16 @@ class NoiseSource(Protocol):
         ...
 
 
-Noise: TypeAlias = "torch.Generator | Tensor | NoiseSource | None"
+@runtime_checkable
+class NoiseValue(Protocol):
+    """Noise as an immutable value: it holds no position; each draw binds it to a source that starts afresh."""
+
+    def bind(self, sample_shape: torch.Size) -> NoiseSource:
+        """A fresh source for one draw of `sample_shape`, whose successive requests are distinct."""
+        ...
+
+
+Noise: TypeAlias = "torch.Generator | Tensor | NoiseSource | NoiseValue | None"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,10 +132,23 @@ def _require(values: Tensor, kind: str, holds, wording: str) -> Tensor:
 
 
 _GLOBAL_STREAM = TorchStream()
+_NO_SAMPLES = torch.Size()
 
 
 class BoundNoise:
     """A source bound to one draw: what a rule `rule(dist, noise)` receives.
+
+    A rule may ask as often as it likes; every request is a new piece of noise. One that asks for another shape
+    appends its dimensions at the end: the sample dimensions stay in front, since `Antithetic` and `Sobol` couple
+    along them and `Philox` numbers the rows of the first.
+
+    A rule that stands on a sampler of torch's own (a rejection sampler, which no base noise of a fixed shape can
+    feed) looks at `is_torch_stream` first, and draws by the quantile transform where it is false::
+
+        if noise.is_torch_stream:
+            x = torch._standard_gamma(concentration, generator=noise.generator)
+        else:
+            x = gammaincinv(concentration, noise.uniform())
 
     Attributes:
         shape: the shape of the draw, `sample_shape + batch_shape + event_shape`.
@@ -139,6 +164,22 @@ class BoundNoise:
         self.shape = shape
         self.sample_shape = sample_shape
         self.like = like
+
+    @property
+    def is_torch_stream(self) -> bool:
+        """Whether the numbers come from torch's global generator or a `torch.Generator`."""
+        return isinstance(self.source, TorchStream)
+
+    @property
+    def generator(self) -> torch.Generator | None:
+        """What torch's own samplers take as `generator=`, None for the global one; other sources raise."""
+        if isinstance(self.source, TorchStream):
+            return self.source.generator
+        raise InvalidArgument(
+            "this distribution is drawn by a sampler of torch's own, which a torch.Generator alone can feed",
+            received=f"noise = {self.source!r}",
+            instead="noise=torch.Generator().manual_seed(seed), or noise=None",
+        )
 
     def normal(self, shape: Sequence[int] | None = None) -> Tensor:
         """Standard normal noise, of the draw's shape unless another is given."""
@@ -159,8 +200,8 @@ class BoundNoise:
         return self.source.exponential(self.shape if shape is None else shape, self.like.dtype, self.like.device)
 
 
-def as_source(noise: Noise) -> NoiseSource:
-    """The user's `noise=` as a `NoiseSource`."""
+def as_source(noise: Noise, sample_shape: torch.Size = _NO_SAMPLES) -> NoiseSource:
+    """The user's `noise=` as a `NoiseSource`, for one draw of `sample_shape` or all draws of one program."""
     if noise is None:
         return _GLOBAL_STREAM
     if isinstance(noise, torch.Generator):
@@ -169,6 +210,8 @@ def as_source(noise: Noise) -> NoiseSource:
         return TensorNoise(noise)
     if isinstance(noise, NoiseSource):
         return noise
+    if isinstance(noise, NoiseValue):
+        return noise.bind(sample_shape)
     raise InvalidArgument(
         "noise must be None, a torch.Generator, a tensor of base noise, or a noise source",
         received=f"noise = {noise!r}",

@@ -75,7 +75,7 @@ def rsample(
     check_parameters(dist)
     if via is None:
         try:
-            return draw(dist, as_source(noise), shape)
+            return draw(dist, as_source(noise, shape), shape)
         except NoPathwiseGradient:
             if has_rule(dist):
                 raise
@@ -87,4 +87,4 @@ def rsample(
             received=f"via = {via!r}",
             instead="leave via out for a pathwise sample, or rp.expect(f, dist, estimator) for an estimator",
         )
-    return via.rsample(dist, shape, as_source(noise))
+    return via.rsample(dist, shape, as_source(noise, shape))

@@ -24,6 +24,7 @@ from reparam.special.bessel import bessel_ratio_complement, log_reduced_ive
 _DROP = 38.0
 _NODES = 32
 _BISECTIONS = 8
+_LOG_NARROWEST = -20.0
 
 
 def von_mises_fisher_dw_dconcentration(
@@ -145,16 +146,78 @@ def angular_rate(dimension: int, kappa: Tensor, sin2: Tensor, cos2: Tensor) -> T
 
     below the mean angle, where :math:`\cos s \ge A_d`; above it the mirror image, from the pole at pi.
     """
-    complement = bessel_ratio_complement(dimension / 2 - 1, kappa)
-    near = 2 * sin2 <= complement
-    angle = _angle(torch.where(near, sin2, cos2), torch.where(near, cos2, sin2))
-    tilt = torch.where(near, kappa, -kappa)
-    offset = torch.where(near, complement, 2 - complement)  # 1 -+ A, as seen from the pole at hand
-    with torch.no_grad():
-        width = _window(dimension, tilt, angle)
-    total = torch.zeros_like(angle)
-    for node, weight in _rule():
-        part = angle * (1 - width * node)
-        score = offset - 2 * torch.sin(part / 2) ** 2
-        total = total + weight * score * torch.exp(-fall(dimension, tilt, angle, part))
-    return total * width * angle / torch.sin(angle)
+    return _Arc(dimension, kappa, sin2, cos2).integral(scored=True)
+
+
+def angular_mass(dimension: int, kappa: Tensor, sin2: Tensor, cos2: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Whether t lies below the mean angle, and the probability between t and the pole at its side, as a rate:
+    over :math:`p(t) \sin t`.
+    """
+    arc = _Arc(dimension, kappa, sin2, cos2)
+    return arc.near, arc.integral(scored=False)
+
+
+class _Arc:
+    r"""The arc from the point t to the pole at its side of the mean angle, and integrals of the density along it.
+
+    The position s is measured by :math:`y = \sin(|s - t| / 2) / a`, from 0 at t to 1 at the pole, where a and b are
+    the sine and cosine of half the distance from the pole to t. In it every quantity is a smooth function of
+    :math:`a^2`, without trigonometry: at the poles themselves too, the derivatives are finite and accurate.
+    """
+
+    def __init__(self, dimension: int, kappa: Tensor, sin2: Tensor, cos2: Tensor) -> None:
+        self.power = dimension - 2
+        self.complement = bessel_ratio_complement(dimension / 2 - 1, kappa)  # 1 - A
+        self.near = 2 * sin2 <= self.complement
+        self.tilt = torch.where(self.near, kappa, -kappa)
+        self.a2 = torch.where(self.near, sin2, cos2)
+        b2 = torch.where(self.near, cos2, sin2)
+        self.b, self.cosine = torch.sqrt(b2), b2 - self.a2
+
+    def integral(self, scored: bool) -> Tensor:
+        r"""The integral of the density, times the score if asked for, from t to the pole, over :math:`p(t) \sin t`."""
+        with torch.no_grad():
+            width = self._window()
+        nodes, weights = (rule.to(width).reshape(-1, *[1] * width.ndim) for rule in gauss_legendre(_NODES))
+        y = width * (1 + nodes) / 2
+        density = torch.exp(-self._fall(y)) / self._chord(y)
+        terms = self._score(y) * density if scored else density
+        return width / self.b * (weights / 2 * terms).sum(0)
+
+    def _chord(self, y: Tensor) -> Tensor:
+        return torch.sqrt(1 - self.a2 * y * y)
+
+    def _fall(self, y: Tensor) -> Tensor:
+        """How far the log density lies below its value at t."""
+        chord = self._chord(y)
+        fall = 2 * self.tilt * self.a2 * y * (self.cosine * y - 2 * self.b * chord)
+        if self.power == 0:
+            return fall
+        return fall - self.power * torch.log1p(-2 * self.a2 * y * y - self.cosine / self.b * y * chord)
+
+    def _score(self, y: Tensor) -> Tensor:
+        """The distance of cos s from its mean, by 1 - cos s, which does not cancel where both are nearly 1."""
+        chord = self._chord(y)
+        haversine = torch.where(
+            self.near, self.a2 * (chord - self.b * y) ** 2, (self.b * chord + self.a2 * y) ** 2
+        )
+        return torch.where(self.near, self.complement - 2 * haversine, 2 * haversine - self.complement)
+
+    def _window(self) -> Tensor:
+        """The part of the arc, in y, outside which the density is negligible: bisection in log y."""
+        low, high = torch.full_like(self.a2, _LOG_NARROWEST), torch.zeros_like(self.a2)
+        for _ in range(_BISECTIONS):
+            middle = (low + high) / 2
+            enough = self._fall(middle.exp()) > _DROP
+            low, high = torch.where(enough, low, middle), torch.where(enough, middle, high)
+        return high.exp()
+
+
+def _checked(dimension: int) -> int:
+    if isinstance(dimension, bool) or not isinstance(dimension, int) or dimension < 2:
+        raise InvalidArgument(
+            "the dimension of the space around a sphere must be an integer >= 2",
+            received=f"dimension = {dimension!r}",
+            instead="pass dimension >= 2, e.g. x.shape[-1]; dimension = 2 is the circle",
+        )
+    return dimension

@@ -1,0 +1,92 @@
+"""Counter-based random bits: Philox4x32-10, in integer operations of torch that every device and transform has."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from reparam.errors import InvalidArgument
+
+_WORD = 0xFFFFFFFF
+_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+_KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
+_ROUNDS = 10
+# Counters in one pass: the working set of a round stays in cache (113 ns a counter, against 340 ns in one piece).
+_CHUNK = 1 << 14
+
+
+def philox4x32(counters: Tensor, key: Tensor) -> Tensor:
+    """Philox4x32-10 of Salmon et al. (2011), on 32-bit words held in int64.
+
+    Args:
+        counters: shape (4, n), least significant word first.
+        key: shape (2,).
+
+    Returns:
+        The random words, shape (4, n).
+    """
+    device = counters.device
+    multipliers = torch.tensor(_MULTIPLIERS, device=device).unsqueeze(-1)
+    rounds = torch.arange(_ROUNDS, device=device).unsqueeze(-1)
+    keys = ((key + rounds * torch.tensor(_KEY_STEPS, device=device)) & _WORD).flip(-1).unsqueeze(-1)
+    # Two lanes: words 0 and 2 are multiplied, words 3 and 1 meet the products' high halves. A 64-bit product wraps
+    # around with both halves right, and `mixed` may carry anything above its 32 bits until it is multiplied.
+    multiplied, mixed = counters[0::2], counters[1::2].flip(0)
+    for i in range(_ROUNDS):
+        product = multiplied * multipliers
+        multiplied = ((product >> 32 ^ mixed ^ keys[i]) & _WORD).flip(0)
+        mixed = product
+    mixed = mixed & _WORD
+    return torch.stack([multiplied[0], mixed[1], multiplied[1], mixed[0]])
+
+
+def random_words(rows: Tensor, count: int, *, seed: int | Tensor, step: int | Tensor, tag: int) -> Tensor:
+    """`count` words for each row: word j is word `j % 4` of the counter `(j // 4, row, step, tag)`.
+
+    A word depends on its row and its place there alone, so rows may be computed apart and in any order.
+    """
+    blocks = torch.arange(-(-count // 4), device=rows.device)
+    place = (*rows.shape, len(blocks))
+    columns = (blocks, rows.unsqueeze(-1), as_word(step, rows.device), as_word(tag, rows.device))
+    counters = torch.stack([(column & _WORD).expand(place).reshape(-1) for column in columns])
+    seed = as_word(seed, rows.device)
+    key = torch.stack([seed & _WORD, seed >> 32 & _WORD])
+    if torch.compiler.is_compiling():
+        words = philox4x32(counters, key)
+    else:
+        words = torch.cat([philox4x32(chunk, key) for chunk in counters.split(_CHUNK, dim=1)], dim=1)
+    return words.T.reshape(*rows.shape, 4 * len(blocks))[..., :count]
+
+
+def as_word(value: int | Tensor, device: torch.device) -> Tensor:
+    """A seed, a step or an index as an int64 tensor on `device`: its 64 bits, whatever their sign."""
+    if isinstance(value, Tensor):
+        return value.to(device=device, dtype=torch.int64)
+    value = value - (1 << 64) if value >= 1 << 63 else value
+    # `torch.full` keeps an integer that the compiler has made symbolic; `torch.tensor` would not.
+    return torch.full((), value, dtype=torch.int64, device=device)
+
+
+def check_word(name: str, value: int | Tensor, bound: int, instead: str, *, tensors: bool = True) -> None:
+    """Raise `InvalidArgument` unless `value` is an int in `[0, bound)`, or an integer tensor where those serve."""
+    if isinstance(value, Tensor):
+        valid = tensors and not (value.is_floating_point() or value.is_complex() or value.dtype == torch.bool)
+    else:
+        valid = isinstance(value, int) and 0 <= value < bound
+    if not valid:
+        raise InvalidArgument(
+            f"{name} must be {'an int or an integer tensor' if tensors else 'an int'}, from 0 to {bound - 1}",
+            received=f"{name} = {value!r}",
+            instead=instead,
+        )
+
+
+def same_fields(a: object, b: object) -> bool:
+    """Whether two dataclass objects of one class are equal field by field, tensors by their values."""
+    return all(_same(value, vars(b)[name]) for name, value in vars(a).items())
+
+
+def _same(a: object, b: object) -> bool:
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return a is b or (a.device == b.device and torch.equal(a, b))
+    return isinstance(a, Tensor) == isinstance(b, Tensor) and bool(a == b)

@@ -1,0 +1,105 @@
+"""Implicit reparameterisation: a sample drawn by any sampler, then given the derivative of its distribution function.
+
+One mathematical fact, three doors to it, because torch has no single one that is both cheap in eager mode and right
+under every transform: a plain `autograd.Function`; one with a forward rule under `torch.func` and dual numbers; and
+ordinary operations where the compiler traces a `torch.func` transform, which drops a Function's derivative in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+Slopes = Callable[[Tensor, Sequence[Tensor], Sequence[bool]], Sequence[Tensor | None]]
+"""`slopes(x, parameters, needed)`: dx/dtheta for each parameter that is needed, by differentiable operations."""
+
+
+def attach(slopes: Slopes, x: Tensor, *parameters: Tensor) -> Tensor:
+    r"""The sample x, given the derivative :math:`dx/d\theta_i` = `slopes(x, parameters, needed)[i]`.
+
+    The slopes are computed only when a derivative is asked for, and only for the parameters that need one. They are
+    themselves differentiated through x and the parameters, so every order that `slopes` supports is right.
+
+    Args:
+        slopes: elementwise derivatives of x in each parameter; a module-level function.
+        x: the sample, without a gradient, of the full shape.
+        parameters: tensors that broadcast to the shape of x.
+    """
+    transformed = torch._C._are_functorch_transforms_active()
+    if not transformed and not _dual() and not (torch.is_grad_enabled() and any(p.requires_grad for p in parameters)):
+        return x
+    full = [p.expand(x.shape) for p in parameters]
+    if not transformed and not _dual():
+        return _Plain.apply(slopes, x, *full)
+    if torch.compiler.is_compiling():
+        return _by_operations(slopes, x, full)
+    return _Transformable.apply(slopes, x, *full)
+
+
+def _dual() -> bool:
+    return not torch.compiler.is_compiling() and forward_ad._current_level >= 0
+
+
+def _pull_back(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    x, *parameters = ctx.saved_tensors
+    needed = ctx.needs_input_grad[2:]
+    slopes = ctx.slopes(x, parameters, needed)
+    return (None, None, *(grad * slope if want else None for slope, want in zip(slopes, needed, strict=True)))
+
+
+class _Plain(torch.autograd.Function):
+    """The cheap door: a third of the call overhead of the next one."""
+
+    @staticmethod
+    def forward(ctx: Any, slopes: Slopes, x: Tensor, *parameters: Tensor) -> Tensor:
+        out = x.view_as(x)
+        ctx.slopes = slopes
+        ctx.save_for_backward(out, *parameters)
+        return out
+
+    backward = staticmethod(_pull_back)
+
+
+class _Transformable(torch.autograd.Function):
+    """The door for `torch.func` and for forward-mode dual numbers."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(slopes: Slopes, x: Tensor, *parameters: Tensor) -> Tensor:
+        return x.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.slopes = inputs[0]
+        ctx.save_for_backward(output, *inputs[2:])
+        ctx.save_for_forward(output, *inputs[2:])
+
+    backward = staticmethod(_pull_back)
+
+    @staticmethod
+    def jvp(ctx: Any, _slopes: None, _x: None, *tangents: Tensor | None) -> Tensor:
+        x, *parameters = ctx.saved_tensors
+        slopes = ctx.slopes(x, parameters, [t is not None for t in tangents])
+        terms = [slope * t for slope, t in zip(slopes, tangents, strict=True) if t is not None]
+        return sum(terms[1:], start=terms[0])
+
+
+def _by_operations(slopes: Slopes, x: Tensor, parameters: Sequence[Tensor]) -> Tensor:
+    r"""`x + slope(at the middle of the step) * step` for a step of length zero: Runge's midpoint rule.
+
+    A rule of order two for the differential equation :math:`dx/d\theta = slope(x, \theta)` has its first two
+    derivatives at step zero; the steps are zero in value and carry the derivative.
+    """
+    x = x.detach()
+    fixed = [p.detach() for p in parameters]
+    steps = [p - p0 for p, p0 in zip(parameters, fixed, strict=True)]
+    needed = [True] * len(fixed)
+    first = slopes(x, fixed, needed)
+    middle = x + sum(s.detach() * d for s, d in zip(first, steps, strict=True)) / 2
+    halfway = [p0 + d / 2 for p0, d in zip(fixed, steps, strict=True)]
+    return x + sum(s * d for s, d in zip(slopes(middle, halfway, needed), steps, strict=True))
