@@ -59,7 +59,5 @@ class _Follow(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, *grad_inputs: Tensor | None) -> Tensor:
         saved = ctx.saved_tensors
-        moves = (
-            slope(*saved) * t for slope, t in zip(ctx.slopes, grad_inputs[2:], strict=True) if t is not None
-        )
+        moves = (slope(*saved) * t for slope, t in zip(ctx.slopes, grad_inputs[2:], strict=True) if t is not None)
         return sum(moves, start=torch.zeros_like(saved[0]))

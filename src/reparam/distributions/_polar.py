@@ -1,6 +1,6 @@
 r"""The polar law of the von Mises-Fisher distribution: its quantile, and how the quantile moves with the concentration.
 
-With :math:`w = \langle\mu, x\rangle`, the density of :math:`w` is proportional to :math:`(1 - w^2)^{(d-3)/2} e^{\kappa w}`.
+With :math:`w = \langle\mu, x\rangle`, the density of w is proportional to :math:`(1 - w^2)^{(d-3)/2} e^{\kappa w}`.
 Everything here lives in :math:`s = \operatorname{logit} \tfrac{1+w}2`, so that :math:`w = \tanh(s/2)` and
 :math:`\sqrt{1 - w^2} = \operatorname{sech}(s/2)` keep their digits at both poles. There the density is
 
@@ -29,7 +29,7 @@ _NEWTON_STEPS = 6
 
 
 def polar_quantile(u: Tensor, concentration: Tensor, dimension: int) -> Tensor:
-    r"""s at probability `u`, with its derivative in the concentration taken implicitly (see `polar_slope`).
+    r"""The quantile s of the polar law at `u`, with its derivative in the concentration taken implicitly (see `polar_slope`).
 
     Args:
         u: probabilities in (0, 1), float64, of the shape of `concentration` behind any leading sample dimensions.

@@ -1,4 +1,4 @@
-"""What the laws on the unit sphere share: the constraint, the area, and the placement of a point about a direction."""
+"""What the laws on the unit sphere share: constraint, area, moments, and the placement of a point about a direction."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
+from reparam.distributions._base import ReparamDistribution
 from reparam.errors import InvalidArgument
 
 
@@ -27,27 +28,6 @@ unit_vector = _UnitVector()
 def log_area(dimension: int) -> float:
     r"""Logarithm of the area of the unit sphere in d dimensions, :math:`2 \pi^{d/2} / \Gamma(d/2)`."""
     return math.log(2) + dimension / 2 * math.log(math.pi) - math.lgamma(dimension / 2)
-
-
-def direction_and_concentration(owner: str, loc: Tensor, concentration: Tensor | float) -> tuple[Tensor, Tensor]:
-    """A mean direction and a concentration broadcast against each other, or an error that says which does not fit."""
-    if loc.dim() < 1 or loc.shape[-1] < 2:
-        raise InvalidArgument(
-            f"{owner}: loc must be a vector in two dimensions or more",
-            received=f"loc of shape {tuple(loc.shape)}",
-            instead="loc of shape batch_shape + (d,) with d >= 2",
-        )
-    # A number takes loc's dtype; a tensor keeps its own, so that a mixture is seen and refused when a sample is drawn.
-    kappa = concentration if isinstance(concentration, Tensor) else loc.new_tensor(concentration)
-    try:
-        batch = torch.broadcast_shapes(loc.shape[:-1], kappa.shape)
-    except RuntimeError:
-        raise InvalidArgument(
-            f"{owner}: concentration must broadcast against loc without its last dimension",
-            received=f"loc of shape {tuple(loc.shape)}, concentration of shape {tuple(kappa.shape)}",
-            instead=f"concentration of shape {tuple(loc.shape[:-1])}",
-        ) from None
-    return loc.expand(*batch, -1), kappa.expand(batch)
 
 
 def normalized(loc: Tensor) -> Tensor:
@@ -70,6 +50,89 @@ def place(polar: Tensor, equatorial: Tensor, direction: Tensor) -> Tensor:
     side = torch.where(head < 0, -1.0, 1.0).to(direction)
     unit = equatorial / torch.linalg.vector_norm(equatorial, dim=-1, keepdim=True)
     along = (rest * unit).sum(-1, keepdim=True)
-    tangent = torch.cat([(-side * along).expand(*unit.shape[:-1], 1), unit - rest * (along / (1 + side * head))], dim=-1)
+    tangent = torch.cat(
+        [(-side * along).expand(*unit.shape[:-1], 1), unit - rest * (along / (1 + side * head))], dim=-1
+    )
     half = 0.5 * polar.unsqueeze(-1)
     return torch.tanh(half).to(direction) * direction + torch.cosh(half).reciprocal().to(direction) * tangent
+
+
+class Directional(ReparamDistribution):
+    """A law on the sphere that is symmetric about a mean direction, with a concentration about it."""
+
+    arg_constraints = {"loc": unit_vector, "concentration": constraints.nonnegative}  # noqa: RUF012
+    support = unit_vector
+    loc: Tensor
+    concentration: Tensor
+
+    def __init__(self, loc: Tensor, concentration: Tensor | float, validate_args: bool | None = None) -> None:
+        name = type(self).__name__
+        if not isinstance(loc, Tensor) or loc.dim() < 1 or loc.shape[-1] < 2:
+            raise InvalidArgument(
+                f"{name}: loc must be a vector in two dimensions or more",
+                received=f"loc of shape {tuple(loc.shape)}" if isinstance(loc, Tensor) else f"loc = {loc!r}",
+                instead="a tensor loc of shape batch_shape + (d,) with d >= 2",
+            )
+        # A number takes loc's dtype; a tensor keeps its own, so that a mixture is seen and refused at the first sample.
+        kappa = concentration if isinstance(concentration, Tensor) else loc.new_tensor(concentration)
+        try:
+            batch = torch.broadcast_shapes(loc.shape[:-1], kappa.shape)
+        except RuntimeError:
+            raise InvalidArgument(
+                f"{name}: concentration must broadcast against loc without its last dimension",
+                received=f"loc of shape {tuple(loc.shape)}, concentration of shape {tuple(kappa.shape)}",
+                instead=f"concentration of shape {tuple(loc.shape[:-1])}",
+            ) from None
+        self.loc, self.concentration = loc.expand(*batch, -1), kappa.expand(batch)
+        super().__init__(batch, loc.shape[-1:], validate_args)
+
+    @property
+    def dimension(self) -> int:
+        """The dimension d of the space around the sphere."""
+        return self._event_shape[0]
+
+    def _length(self) -> Tensor:
+        """The mean of w, the cosine of the angle to the mean direction, in float64."""
+        raise NotImplementedError
+
+    def _spread(self) -> tuple[Tensor, Tensor]:
+        """The variance along the mean direction and in each direction across it, in float64."""
+        raise NotImplementedError
+
+    def _squared_distance(self, value: Tensor) -> Tensor:
+        """`2 (1 - w)`, which unlike w is insensitive to a rounding of either norm."""
+        return (value - normalized(self.loc)).square().sum(-1)
+
+    @property
+    def mean(self) -> Tensor:
+        """The mean of w times the mean direction: inside the sphere."""
+        return (self._length().unsqueeze(-1) * normalized(self.loc.double())).to(self.loc.dtype)
+
+    @property
+    def mode(self) -> Tensor:
+        """The mean direction."""
+        return normalized(self.loc)
+
+    @property
+    def variance(self) -> Tensor:
+        """The variance of each coordinate."""
+        along, across = (value.unsqueeze(-1) for value in self._spread())
+        return (across + (along - across) * normalized(self.loc.double()).square()).to(self.loc.dtype)
+
+    @property
+    def covariance_matrix(self) -> Tensor:
+        """The covariance of the coordinates, shape (*batch_shape, d, d)."""
+        along, across = (value[..., None, None] for value in self._spread())
+        direction = normalized(self.loc.double()).unsqueeze(-1)
+        outer, identity = direction @ direction.mT, torch.eye(self.dimension).to(direction)
+        return (across * identity + (along - across) * outer).to(self.loc.dtype)
+
+
+def same_sphere(p: ReparamDistribution, q: ReparamDistribution) -> None:
+    """Refuse two laws that do not live in one dimension."""
+    if p.event_shape != q.event_shape:
+        raise InvalidArgument(
+            f"kl_divergence({type(p).__name__}, {type(q).__name__}): both must live on the same sphere",
+            received=f"event shapes {tuple(p.event_shape)} and {tuple(q.event_shape)}",
+            instead="two laws of one dimension",
+        )

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import register_kl
 
 from reparam.distributions._base import ReparamDistribution, at_value, in_float32
-from reparam.distributions._sphere import log_area, normalized, unit_vector
+from reparam.distributions._sphere import log_area, normalized, same_sphere, unit_vector
 from reparam.errors import InvalidArgument
 from reparam.noise import BoundNoise
 from reparam.pathwise import register
@@ -119,21 +119,11 @@ def hyperspherical_uniform(dist: HypersphericalUniform, noise: BoundNoise) -> Te
     return normalized(noise.normal())
 
 
-def kl_to_uniform(p: Any, q: HypersphericalUniform) -> Tensor:
+def kl_to_uniform(p: ReparamDistribution, q: HypersphericalUniform) -> Tensor:
     """The divergence of any law on the sphere from the uniform one: the log-area less its entropy."""
     same_sphere(p, q)
     entropy = p.entropy()
     return (log_area(q.dimension) - entropy).expand(torch.broadcast_shapes(entropy.shape, q.batch_shape))
-
-
-def same_sphere(p: Any, q: Any) -> None:
-    """Refuse two laws that do not live in one dimension."""
-    if p.event_shape != q.event_shape:
-        raise InvalidArgument(
-            f"kl_divergence({type(p).__name__}, {type(q).__name__}): both must live on the same sphere",
-            received=f"event shapes {tuple(p.event_shape)} and {tuple(q.event_shape)}",
-            instead="two laws of one dimension",
-        )
 
 
 @register_kl(HypersphericalUniform, HypersphericalUniform)

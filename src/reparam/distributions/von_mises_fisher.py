@@ -6,12 +6,12 @@ import math
 
 import torch
 from torch import Tensor
-from torch.distributions import constraints, register_kl
+from torch.distributions import register_kl
 
-from reparam.distributions._base import ReparamDistribution, at_value, in_float32
+from reparam.distributions._base import at_value, in_float32
 from reparam.distributions._polar import polar_quantile
-from reparam.distributions._sphere import direction_and_concentration, normalized, place, unit_vector
-from reparam.distributions.hyperspherical_uniform import HypersphericalUniform, kl_to_uniform, same_sphere
+from reparam.distributions._sphere import Directional, normalized, place, same_sphere
+from reparam.distributions.hyperspherical_uniform import HypersphericalUniform, kl_to_uniform
 from reparam.noise import BoundNoise
 from reparam.pathwise import register
 from reparam.special.bessel import bessel_ratio, bessel_ratio_complement, log_reduced_ive
@@ -19,7 +19,7 @@ from reparam.special.bessel import bessel_ratio, bessel_ratio_complement, log_re
 _LOG_TAU = math.log(2 * math.pi)
 
 
-class VonMisesFisher(ReparamDistribution):
+class VonMisesFisher(Directional):
     r"""The von Mises-Fisher law: the density on the unit sphere that decays exponentially away from a direction.
 
     .. math:: p(x) = C_d(\kappa)\, e^{\kappa \langle\mu, x\rangle}, \qquad
@@ -60,20 +60,6 @@ class VonMisesFisher(ReparamDistribution):
         tensor([1.0000, 1.0000, 1.0000, 1.0000])
     """
 
-    arg_constraints = {"loc": unit_vector, "concentration": constraints.nonnegative}  # noqa: RUF012
-    support = unit_vector
-    loc: Tensor
-    concentration: Tensor
-
-    def __init__(self, loc: Tensor, concentration: Tensor | float, validate_args: bool | None = None) -> None:
-        self.loc, self.concentration = direction_and_concentration(type(self).__name__, loc, concentration)
-        super().__init__(self.concentration.shape, self.loc.shape[-1:], validate_args)
-
-    @property
-    def dimension(self) -> int:
-        """The dimension d of the space around the sphere."""
-        return self._event_shape[0]
-
     def _order(self) -> float:
         return self.dimension / 2 - 1
 
@@ -81,54 +67,30 @@ class VonMisesFisher(ReparamDistribution):
         """The log density at the mode, in float64: terms of size d log d must cancel in it."""
         return -0.5 * self.dimension * _LOG_TAU - log_reduced_ive(self._order(), self.concentration.double())
 
-    def _resultant(self) -> tuple[Tensor, Tensor]:
-        """The mean of w and of 1 - w, in float64."""
-        kappa = self.concentration.double()
-        return bessel_ratio(self._order(), kappa), bessel_ratio_complement(self._order(), kappa)
+    def _length(self) -> Tensor:
+        """The mean resultant length `A = I_{d/2}(kappa) / I_{d/2-1}(kappa)`."""
+        return bessel_ratio(self._order(), self.concentration.double())
+
+    def _shortfall(self) -> Tensor:
+        """`1 - A`, to its own last digit."""
+        return bessel_ratio_complement(self._order(), self.concentration.double())
 
     @at_value
     def log_prob(self, value: Tensor) -> Tensor:
         """The logarithm of the density with respect to the sphere's area."""
-        # The squared distance is 2 (1 - w), and unlike w it is insensitive to a rounding of either norm.
-        distance = (value - normalized(self.loc)).square().sum(-1)
-        return self._log_peak().to(value.dtype) - 0.5 * self.concentration * distance
+        return self._log_peak().to(value.dtype) - 0.5 * self.concentration * self._squared_distance(value)
 
     def entropy(self) -> Tensor:
         """The differential entropy with respect to the sphere's area."""
-        spread = self.concentration.double() * self._resultant()[1]
+        spread = self.concentration.double() * self._shortfall()
         return (spread - self._log_peak()).to(self.loc.dtype)
-
-    @property
-    def mean(self) -> Tensor:
-        """`A loc`, with the mean resultant length `A = I_{d/2}(kappa) / I_{d/2-1}(kappa)`."""
-        return (self._resultant()[0].unsqueeze(-1) * normalized(self.loc.double())).to(self.loc.dtype)
-
-    @property
-    def mode(self) -> Tensor:
-        """The mean direction."""
-        return normalized(self.loc)
 
     def _spread(self) -> tuple[Tensor, Tensor]:
         """The variance along the mean direction and across it, in float64."""
-        length, complement = self._resultant()
         # A / kappa is even and smooth; below this floor, where 0 / 0 waits, it is 1/d to the last digit.
         floored = self.concentration.double().clamp_min(1e-100)
         across = bessel_ratio(self._order(), floored) / floored
-        return complement * (1 + length) - (self.dimension - 1) * across, across
-
-    @property
-    def variance(self) -> Tensor:
-        """The variance of each coordinate."""
-        along, across = (value.unsqueeze(-1) for value in self._spread())
-        return (across + (along - across) * normalized(self.loc.double()).square()).to(self.loc.dtype)
-
-    @property
-    def covariance_matrix(self) -> Tensor:
-        """The covariance of the coordinates, shape (*batch_shape, d, d)."""
-        along, across = (value[..., None, None] for value in self._spread())
-        direction = normalized(self.loc.double()).unsqueeze(-1)
-        outer, identity = direction @ direction.mT, torch.eye(self.dimension).to(direction)
-        return (across * identity + (along - across) * outer).to(self.loc.dtype)
+        return self._shortfall() * (1 + self._length()) - (self.dimension - 1) * across, across
 
 
 @register(VonMisesFisher, kind="implicit", reference="Figurnov, Mohamed and Mnih, NeurIPS 2018; inverted polar law")
@@ -149,8 +111,7 @@ def _kl_von_mises_fisher_uniform(p: VonMisesFisher, q: HypersphericalUniform) ->
 @register_kl(VonMisesFisher, VonMisesFisher)
 def _kl_von_mises_fisher_von_mises_fisher(p: VonMisesFisher, q: VonMisesFisher) -> Tensor:
     same_sphere(p, q)
-    length, complement = p._resultant()
     apart = 0.5 * (normalized(p.loc.double()) - normalized(q.loc.double())).square().sum(-1)
-    inside_q = q.concentration.double() * (complement + length * apart)
-    inside_p = p.concentration.double() * complement
+    inside_q = q.concentration.double() * (p._shortfall() + p._length() * apart)
+    inside_p = p.concentration.double() * p._shortfall()
     return (p._log_peak() - q._log_peak() + inside_q - inside_p).to(p.loc.dtype)
