@@ -29,7 +29,7 @@ _NEWTON_STEPS = 6
 
 
 def polar_quantile(u: Tensor, concentration: Tensor, dimension: int) -> Tensor:
-    r"""The quantile s of the polar law at `u`, with its derivative in the concentration taken implicitly (see `polar_slope`).
+    r"""The quantile s of the polar law at `u`, differentiable in the concentration (see `polar_slope`).
 
     Args:
         u: probabilities in (0, 1), float64, of the shape of `concentration` behind any leading sample dimensions.
