@@ -53,11 +53,7 @@ class Case:
     extremes: tuple[dict[str, Any], ...] = ()
 
     def __str__(self) -> str:
-        return (
-            self.cls.__name__
-            + "-"
-            + "-".join(f"{v:g}" for v in self.parameters.values() if isinstance(v, float))
-        )
+        return self.cls.__name__ + "-" + "-".join(f"{v:g}" for v in self.parameters.values() if isinstance(v, float))
 
     def tensors(self, dtype: torch.dtype = torch.float64, *, grad: bool = False) -> list[Tensor]:
         values = (torch.as_tensor(value, dtype=dtype) for value in self.parameters.values())
@@ -179,9 +175,7 @@ def maps(case: Case) -> None:
     assert torch.equal(same[0], same[1])
     slopes = torch.func.vmap(torch.func.grad(lambda *p: one(*p).sum()), randomness="different")(*values)
     assert torch.isfinite(slopes).all()
-    scores = torch.func.vmap(
-        lambda *p: case.make(*p).log_prob(case.at().sample().detach()), randomness="same"
-    )
+    scores = torch.func.vmap(lambda *p: case.make(*p).log_prob(case.at().sample().detach()), randomness="same")
     assert scores(*values).shape[0] == 4
 
 
@@ -291,9 +285,7 @@ def moves_along_its_distribution_function(case: Case) -> None:
         grads = torch.autograd.grad(x, values)
         with mpmath.workdps(40):
             for name, grad in zip(case.parameters, grads, strict=True):
-                assert grad.item() == pytest.approx(case.exact_slope(x.item(), name), rel=1e-8, abs=1e-10), (
-                    name
-                )
+                assert grad.item() == pytest.approx(case.exact_slope(x.item(), name), rel=1e-8, abs=1e-10), name
 
 
 def inverts(case: Case) -> None:

@@ -43,7 +43,7 @@ def integrates_to_one(law: Directional) -> None:
     points, weights = meridian(law)
     density = law.log_prob(points).exp()
     torch.testing.assert_close((weights * density).sum(), torch.tensor(1.0, dtype=torch.float64), rtol=1e-10, atol=0)
-    torch.testing.assert_close((weights * density * points @ law.loc).sum(), law.mean @ law.loc, rtol=1e-10, atol=0)
+    torch.testing.assert_close((weights * density * (points @ law.loc)).sum(), law.mean @ law.loc, rtol=1e-10, atol=0)
     across = 1 - law.mean.square().sum() - law.covariance_matrix.trace()
     torch.testing.assert_close(across, torch.zeros_like(across), rtol=0, atol=1e-12)
     second = (weights * density * (points @ law.loc).square()).sum()
@@ -60,7 +60,9 @@ def moves_as_its_moments_do(cls: type[Directional], loc: Tensor, kappa: float, n
     turn = torch.roll(loc, 1) - loc * (loc @ torch.roll(loc, 1))
     for tangents in ((torch.zeros_like(loc), torch.ones_like(concentration)), (turn, torch.zeros_like(concentration))):
         x, dx = torch.func.jvp(
-            lambda m, k: rp.rsample(cls(m, k, validate_args=False), (n,), noise=seeded(3)), (loc, concentration), tangents
+            lambda m, k: rp.rsample(cls(m, k, validate_args=False), (n,), noise=seeded(3)),
+            (loc, concentration),
+            tangents,
         )
         (mean, second), (d_mean, d_second) = torch.func.jvp(
             lambda m, k: _moments(cls(m, k, validate_args=False)), (loc, concentration), tangents

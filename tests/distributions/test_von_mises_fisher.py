@@ -10,7 +10,7 @@ from torch.distributions import kl_divergence
 
 import reparam as rp
 from reparam.distributions import HypersphericalUniform, VonMisesFisher
-from reparam.distributions._polar import polar_quantile, polar_slope
+from reparam.distributions._polar import _midpoint, polar_quantile, polar_slope
 from reparam.errors import InvalidArgument
 from reparam.special._quadrature import gauss_legendre
 
@@ -21,14 +21,14 @@ EXTREMES = tuple({"concentration": k} for k in (0.0, 1e-6, 300.0, 1e5))
 CASES = [
     Case(VonMisesFisher, {"loc": direction(0.6, -0.8), "concentration": 0.7}, extremes=EXTREMES),
     Case(VonMisesFisher, {"loc": direction(-1.0, 0.0, 0.0), "concentration": 3.0}, extremes=EXTREMES),
-    Case(VonMisesFisher, {"loc": direction_in(5), "concentration": 2.0}, extremes=EXTREMES),
+    Case(VonMisesFisher, {"loc": direction_in(4), "concentration": 2.0}, extremes=EXTREMES),
 ]
 DIMENSIONS = [2, 3, 5, 20, 1000]
 CONCENTRATIONS = [0.0, 1e-3, 2.0, 50.0, 1e3, 1e5]
 
 
 @pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("case", CASES, ids=["d2", "d3-at-a-pole", "d5"])
+@pytest.mark.parametrize("case", CASES, ids=["d2", "d3-at-a-pole", "d4"])
 def test_conforms(case: Case, check: Callable[[Case], None]) -> None:
     check(case)
 
@@ -138,7 +138,7 @@ def test_expectations_of_the_polar_coordinate_move_exactly(d: int) -> None:
     nodes, weights = gauss_legendre(300)
     # Clustered at both ends, where the quantile has its branch points.
     angle = 0.5 * math.pi * (1 + nodes)
-    u, weights = angle.sin().mul(0.5).asin().mul(0) + (1 - angle.cos()) / 2, 0.25 * math.pi * angle.sin() * weights
+    u, weights = 0.5 * (1 - angle.cos()), 0.25 * math.pi * angle.sin() * weights
     kappa = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
     w = torch.tanh(polar_quantile(u, kappa, d) / 2)
     pole = direction(1.0, *[0.0] * (d - 1))
@@ -150,7 +150,7 @@ def test_expectations_of_the_polar_coordinate_move_exactly(d: int) -> None:
         found, wanted = (torch.autograd.grad(y, kappa, retain_graph=True)[0].item() for y in (estimate, exact))
         assert found == pytest.approx(wanted, rel=1e-6)
         if (d, power) == (5, 1):
-            assert found == pytest.approx(0.147415, rel=1e-5)
+            assert found == pytest.approx(0.1473887, rel=1e-6)
 
 
 @pytest.mark.parametrize("d", [2, 3, 5])
@@ -169,23 +169,15 @@ def test_differentiates_twice_at_fixed_noise(d: int) -> None:
     assert torch.autograd.gradgradcheck(lambda k: VonMisesFisher(law.loc, k).entropy(), values[1:])
 
 
-def test_compiled_second_derivative_is_the_eager_one() -> None:
+def test_second_derivative_under_the_compiler_is_the_eager_one() -> None:
+    """There the quantile is made of ordinary operations, a midpoint step of length zero."""
+    u = torch.tensor([0.2, 0.7], dtype=torch.float64)
     kappa = torch.tensor(1.7, dtype=torch.float64, requires_grad=True)
-
-    def second(sampler: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
-        torch.manual_seed(0)
-        slope = torch.autograd.grad(sampler(kappa).sum(), kappa, create_graph=True)[0]
-        return torch.autograd.grad(slope, kappa)[0]
-
-    def sampler(k: torch.Tensor) -> torch.Tensor:
-        return polar_quantile(torch.tensor([0.2, 0.7], dtype=torch.float64), k, 5)
-
-    with torch.enable_grad():
-        expected = second(sampler)
-    from reparam.distributions._polar import _midpoint
-
-    midpoint = second(lambda k: _midpoint(torch.tensor([0.2, 0.7], dtype=torch.float64), k, 5))
-    torch.testing.assert_close(midpoint, expected, rtol=1e-10, atol=0)
+    seconds = []
+    for quantile in (polar_quantile, _midpoint):
+        slope = torch.autograd.grad(quantile(u, kappa, 5).sum(), kappa, create_graph=True)[0]
+        seconds.append(torch.autograd.grad(slope, kappa)[0])
+    torch.testing.assert_close(seconds[1], seconds[0], rtol=1e-10, atol=0)
 
 
 def test_a_thousand_dimensions_in_float32() -> None:
@@ -202,7 +194,7 @@ def test_a_thousand_dimensions_in_float32() -> None:
 
 
 def test_concentrated_samples_keep_their_digits_in_float32() -> None:
-    """At kappa = 1e5 the squared distance to the mode, kappa |x - mu|^2 / 2 ~ Gamma((d - 1) / 2), is not rounded away."""
+    """The squared distance to the mode, kappa |x - mu|^2 / 2 ~ Gamma((d - 1) / 2), is not rounded away."""
     law = VonMisesFisher(torch.tensor([0.0, 0.0, 1.0]), 1e5)
     x = rp.rsample(law, (20_000,), noise=seeded(5))
     scaled = 5e4 * (x[:, :2].double().square().sum(-1))

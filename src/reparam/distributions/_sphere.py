@@ -91,6 +91,10 @@ class Directional(ReparamDistribution):
         """The dimension d of the space around the sphere."""
         return self._event_shape[0]
 
+    def _entropy(self) -> Tensor:
+        """The differential entropy, in float64: the divergence from the uniform law is a difference of two."""
+        raise NotImplementedError
+
     def _length(self) -> Tensor:
         """The mean of w, the cosine of the angle to the mean direction, in float64."""
         raise NotImplementedError
@@ -102,6 +106,10 @@ class Directional(ReparamDistribution):
     def _squared_distance(self, value: Tensor) -> Tensor:
         """`2 (1 - w)`, which unlike w is insensitive to a rounding of either norm."""
         return (value - normalized(self.loc)).square().sum(-1)
+
+    def entropy(self) -> Tensor:
+        """The differential entropy with respect to the sphere's area."""
+        return self._entropy().to(self.loc.dtype)
 
     @property
     def mean(self) -> Tensor:

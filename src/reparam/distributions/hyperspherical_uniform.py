@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import register_kl
 
 from reparam.distributions._base import ReparamDistribution, at_value, in_float32
-from reparam.distributions._sphere import log_area, normalized, same_sphere, unit_vector
+from reparam.distributions._sphere import Directional, log_area, normalized, same_sphere, unit_vector
 from reparam.errors import InvalidArgument
 from reparam.noise import BoundNoise
 from reparam.pathwise import register
@@ -119,13 +119,15 @@ def hyperspherical_uniform(dist: HypersphericalUniform, noise: BoundNoise) -> Te
     return normalized(noise.normal())
 
 
-def kl_to_uniform(p: ReparamDistribution, q: HypersphericalUniform) -> Tensor:
-    """The divergence of any law on the sphere from the uniform one: the log-area less its entropy."""
+def kl_to_uniform(p: Directional, q: HypersphericalUniform) -> Tensor:
+    """The divergence of a law on the sphere from the uniform one: the log-area less its entropy."""
     same_sphere(p, q)
-    entropy = p.entropy()
-    return (log_area(q.dimension) - entropy).expand(torch.broadcast_shapes(entropy.shape, q.batch_shape))
+    entropy = p._entropy()
+    divergence = (log_area(q.dimension) - entropy).to(p.loc.dtype)
+    return divergence.expand(torch.broadcast_shapes(entropy.shape, q.batch_shape))
 
 
 @register_kl(HypersphericalUniform, HypersphericalUniform)
 def _kl_uniform_uniform(p: HypersphericalUniform, q: HypersphericalUniform) -> Tensor:
-    return kl_to_uniform(p, q)
+    same_sphere(p, q)
+    return p._like.new_zeros(torch.broadcast_shapes(p.batch_shape, q.batch_shape))

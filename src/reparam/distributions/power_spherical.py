@@ -72,11 +72,10 @@ class PowerSpherical(Directional):
         power = torch.where(near < 2, head, torch.xlogy(self.concentration, 0.25 * far))
         return self._log_peak().to(value.dtype) + power
 
-    def entropy(self) -> Tensor:
-        """The differential entropy with respect to the sphere's area."""
+    def _entropy(self) -> Tensor:
         first, second = self._shapes()
         log_half = torch.digamma(first) - torch.digamma(first + second)
-        return (-self._log_peak() - self.concentration.double() * log_half).to(self.loc.dtype)
+        return -self._log_peak() - self.concentration.double() * log_half
 
     def _length(self) -> Tensor:
         first, second = self._shapes()
@@ -109,4 +108,4 @@ def _kl_power_spherical_von_mises_fisher(p: PowerSpherical, q: VonMisesFisher) -
     same_sphere(p, q)
     cosine = (normalized(p.loc.double()) * normalized(q.loc.double())).sum(-1)
     cross = q._log_peak() - q.concentration.double() * (1 - p._length() * cosine)
-    return (-p.entropy().double() - cross).to(p.loc.dtype)
+    return (-p._entropy() - cross).to(p.loc.dtype)

@@ -80,10 +80,8 @@ class VonMisesFisher(Directional):
         """The logarithm of the density with respect to the sphere's area."""
         return self._log_peak().to(value.dtype) - 0.5 * self.concentration * self._squared_distance(value)
 
-    def entropy(self) -> Tensor:
-        """The differential entropy with respect to the sphere's area."""
-        spread = self.concentration.double() * self._shortfall()
-        return (spread - self._log_peak()).to(self.loc.dtype)
+    def _entropy(self) -> Tensor:
+        return self.concentration.double() * self._shortfall() - self._log_peak()
 
     def _spread(self) -> tuple[Tensor, Tensor]:
         """The variance along the mean direction and across it, in float64."""
