@@ -63,7 +63,7 @@ class ScoreFunction(ParticleEstimator):
 
     Gradient:
         With respect to every parameter `log_prob` depends on; unbiased, at every order of differentiation; K
-        evaluations of a cost that may be a black box. The variance is high; `LeaveOneOut` is the same estimator with a baseline.
+        evaluations of a cost that may be a black box. The variance is high; `LeaveOneOut` adds a baseline.
 
     Errors:
         `InvalidArgument` where `probs` lies on the boundary of its simplex, where no score exists.

@@ -134,7 +134,7 @@ def _check_costs(costs: Tensor, draw: Draw) -> None:
         raise InvalidArgument(
             "the cost carries no gradient back to the sample, so the gradient of the expectation would be lost",
             received=f"costs of {costs.dtype} that do not require grad, from points that do",
-            instead="rp.expect(f, dist, rp.LeaveOneOut(4)) for a cost without a derivative, or torch.no_grad() around it",
+            instead="rp.expect(f, dist, rp.LeaveOneOut(4)) for such a cost, or torch.no_grad() around the call",
         )
 
 

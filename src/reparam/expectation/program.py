@@ -69,7 +69,7 @@ class Sampler:
         if not 0 <= present <= len(self.axes) or tuple(dist.batch_shape) != full[len(self.axes) - present :]:
             raise InvalidArgument(
                 "all variables of a program share one batch shape, with the axes of what they depend on in front",
-                received=f"batch_shape {tuple(dist.batch_shape)}, in a program of batch_shape {tuple(self.batch_shape)} "
+                received=f"batch_shape {tuple(dist.batch_shape)}, in a program of {tuple(self.batch_shape)} "
                 f"and axes {self.axes}",
                 instead=f"Independent(dist, n) for dimensions that are part of one event, or dist.expand({full})",
             )

@@ -67,11 +67,11 @@ class TorchStream:
         quantile is `log(1e-8)`, once in every few million float32 draws.
         """
         u = torch.rand(shape, generator=self.generator, dtype=dtype, device=device)
-        return u.clamp_(min=torch.finfo(dtype).eps / 4)
+        return u.clamp(min=torch.finfo(dtype).eps / 4)
 
     def exponential(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
         """The negative logarithm of a uniform, which is all that works under every mode of `vmap`."""
-        return self.uniform(shape, dtype, device).log_().neg_()
+        return self.uniform(shape, dtype, device).log().neg()
 
 
 @dataclasses.dataclass

@@ -17,7 +17,7 @@ def detached(value: _T) -> _T:
     """A shallow copy of a distribution or transform in which every tensor, however deep, is detached.
 
     Errors:
-        `UnsupportedTransform` for a transform that holds an `nn.Module`, whose parameters cannot be told from its inputs.
+        `UnsupportedTransform` for a transform that holds an `nn.Module`, whose parameters cannot be stopped.
     """
     new = copy.copy(value)
     new.__dict__.update({name: _detach(held) for name, held in value.__dict__.items()})

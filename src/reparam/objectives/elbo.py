@@ -51,8 +51,8 @@ def elbo(
         The bound for each batch element, of shape `posterior.batch_shape`.
 
     Gradient:
-        With respect to the parameters of q, of p(z) and of the likelihood; unbiased where the estimator is; K evaluations
-        of the likelihood in one call.
+        With respect to the parameters of q, of p(z) and of the likelihood; unbiased where the estimator is; K
+        evaluations of the likelihood in one call.
 
     Errors:
         `InvalidArgument` for shapes that do not fit, for `kl="analytic"` without a closed form, and for

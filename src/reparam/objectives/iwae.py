@@ -45,9 +45,9 @@ def iwae(
 
     Gradient:
         With respect to the parameters of q, of p(z) and of the likelihood; an unbiased estimate of the gradient of
-        :math:`\mathcal{L}_K`; K evaluations of the likelihood in one call. With :math:`\tilde w` the normalised
-        weights, the doubly reparameterized gradient weighs the path through z by :math:`\tilde w_k^2` and everything else by
-        :math:`\tilde w_k`; it is first order only, and a graph of it raises `UnsupportedTransform`.
+        :math:`\mathcal{L}_K`; K evaluations of the likelihood in one call. With :math:`\tilde w` the
+        normalised weights, the doubly reparameterized gradient weighs the path through z by :math:`\tilde w_k^2` and
+        everything else by :math:`\tilde w_k`; it is first order only, and a graph of it raises `UnsupportedTransform`.
 
     Errors:
         `NoPathwiseGradient` for a posterior whose samples cannot move, `InvalidArgument` for shapes that do not fit.

@@ -10,8 +10,6 @@ import torch
 from torch import Tensor
 from torch.distributions import Cauchy, Exponential, Gumbel, Laplace, Normal, Uniform
 
-from reparam.checks import all_true, summary, wants_validation
-from reparam.errors import InvalidArgument
 from reparam.noise import BoundNoise
 from reparam.pathwise.registry import register
 
@@ -28,13 +26,6 @@ def normal(dist: Normal, noise: BoundNoise) -> Tensor:
 @register(Uniform, parameters=("low", "high"), reference=_QUANTILE)
 def uniform(dist: Uniform, noise: BoundNoise) -> Tensor:
     """`low + (high - low) u`."""
-    # torch leaves both constraints "dependent", so the one thing that can be wrong is checked here.
-    if wants_validation(dist) and not all_true(dist.low < dist.high):
-        raise InvalidArgument(
-            "Uniform: low must be below high",
-            received=f"low = {summary(dist.low)}, high = {summary(dist.high)}",
-            instead="Uniform(low, high) with low < high",
-        )
     return dist.low + noise.uniform() * (dist.high - dist.low)
 
 

@@ -204,7 +204,7 @@ def no_gradient(dist: Distribution) -> NoPathwiseGradient:
         return NoPathwiseGradient(
             f"no pathwise rule is registered for {name}{hint}",
             received=received,
-            instead=f"@rp.register({name}) above a function rule(dist, noise) returning the sample, or rp.expect(f, dist)",
+            instead=f"@rp.register({name}) above a function rule(dist, noise), or rp.expect(f, dist)",
         )
     if entry.rule is None:
         reason = entry.row.reference

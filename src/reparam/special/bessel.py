@@ -12,7 +12,6 @@ expressions, of any order, are accurate too.
 
 from __future__ import annotations
 
-import functools
 import math
 from fractions import Fraction
 from typing import NamedTuple
@@ -111,7 +110,7 @@ def log_reduced_ive(order: float, x: Tensor) -> Tensor:
     top = _top(order)
     q = _radius(top, x)
     exponent = top * top / (q + x)  # q - x
-    series = _expansion(q, (top / q) ** 2, _debye()) / q
+    series = _expansion(q, (top / q) ** 2, _DEBYE) / q
     lift = torch.log(_descend(order, x).scaled_product)
     return exponent - order * torch.log(top + q) - 0.5 * torch.log(2 * math.pi * q) + series - lift
 
@@ -128,7 +127,7 @@ def _descend(order: float, x: Tensor) -> _Ratio:
     r"""Carry :math:`y_j = x (1 - r_j)` down from order V: :math:`r_j = x / (a_j + x), a_j = 2(j + 1) - y_{j+1}`."""
     top = _top(order)
     q = _radius(top, x)
-    slope = 0.5 + _expansion(q, (top / q) ** 2, _debye_slope()) / q
+    slope = 0.5 + _expansion(q, (top / q) ** 2, _DEBYE_SLOPE) / q
     y = x * ((top + top * top / (q + x)) / (top + q) + x / q * (slope / q))
     a, product = y, torch.ones_like(x)
     for steps in range(1, round(top - order) + 1):
@@ -138,9 +137,7 @@ def _descend(order: float, x: Tensor) -> _Ratio:
     ratio, complement = x / (a + x), a / (a + x)
     # Equal values; but each derivative is accurate only through the smaller of the two.
     near_one = x > a
-    return _Ratio(
-        torch.where(near_one, 1 - complement, ratio), torch.where(near_one, complement, 1 - ratio), product
-    )
+    return _Ratio(torch.where(near_one, 1 - complement, ratio), torch.where(near_one, complement, 1 - ratio), product)
 
 
 def _top(order: float) -> float:
@@ -170,19 +167,6 @@ def _expansion(q: Tensor, p2: Tensor, rows: list[list[float]]) -> Tensor:
     return value
 
 
-@functools.cache
-def _debye() -> list[list[float]]:
-    return [[float(c) for c in row] for row in _debye_fractions()]
-
-
-@functools.cache
-def _debye_slope() -> list[list[float]]:
-    """The rows of -(q^2/x) d/dx of the series: d q^-k / dx = -k x q^(-k-2) and d p^2 / dx = -2 p^2 x / q^2."""
-    rows = enumerate(_debye_fractions(), start=1)
-    return [[float(c * (k + 2 * j)) for j, c in enumerate(row)] for k, row in rows]
-
-
-@functools.cache
 def _debye_fractions() -> list[list[Fraction]]:
     r"""Coefficients of :math:`D_k(p^2)`, row k of degree k in :math:`p^2`.
 
@@ -205,3 +189,10 @@ def _debye_fractions() -> list[list[Fraction]]:
                     row[i + j + 1] -= a * b / 2
         slopes.append(row)
     return [[c / (k + 2 * j) for j, c in enumerate(row)] for k, row in enumerate(slopes, start=1)]
+
+
+# Computed on import rather than on first use: the compiler traces through a cache.
+_DEBYE_EXACT = _debye_fractions()
+_DEBYE = [[float(c) for c in row] for row in _DEBYE_EXACT]
+# The rows of -(q^2/x) d/dx of the series: d q^-k / dx = -k x q^(-k-2) and d p^2 / dx = -2 p^2 x / q^2.
+_DEBYE_SLOPE = [[float(c * (k + 2 * j)) for j, c in enumerate(row)] for k, row in enumerate(_DEBYE_EXACT, start=1)]

@@ -22,7 +22,7 @@ from reparam.special.bessel import bessel_ratio_complement, log_reduced_ive
 
 # Beyond a drop of e^-38 an integrand adds nothing to a float64; 32 nodes resolve every such window to rounding.
 _DROP = 38.0
-_NODES = 32
+_NODES, _WEIGHTS = gauss_legendre(32)
 _BISECTIONS = 8
 _LOG_NARROWEST = -20.0
 
@@ -66,6 +66,7 @@ def von_mises_fisher_dw_dconcentration(
     (kappa, w, above), dtype = promote(concentration, w, 1 - w if one_minus_w is None else one_minus_w)
     kappa, w, above = torch.broadcast_tensors(kappa, w, above)
     above = torch.where(w > 0, above, 1 - w)
+    above = torch.where((above >= 0) & (w >= -1), above, torch.nan)
     below = torch.where(w > 0, 2 - above, 1 + w)
     rate = angular_rate(_checked(dimension), kappa, above / 2, below / 2)
     return (above * below * rate).to(dtype)
@@ -178,7 +179,7 @@ class _Arc:
         r"""The integral of the density, times the score if asked for, from t to the pole, over :math:`p(t) \sin t`."""
         with torch.no_grad():
             width = self._window()
-        nodes, weights = (rule.to(width).reshape(-1, *[1] * width.ndim) for rule in gauss_legendre(_NODES))
+        nodes, weights = (rule.to(width).reshape(-1, *[1] * width.ndim) for rule in (_NODES, _WEIGHTS))
         y = width * (1 + nodes) / 2
         density = torch.exp(-self._fall(y)) / self._chord(y)
         terms = self._score(y) * density if scored else density
@@ -198,9 +199,7 @@ class _Arc:
     def _score(self, y: Tensor) -> Tensor:
         """The distance of cos s from its mean, by 1 - cos s, which does not cancel where both are nearly 1."""
         chord = self._chord(y)
-        haversine = torch.where(
-            self.near, self.a2 * (chord - self.b * y) ** 2, (self.b * chord + self.a2 * y) ** 2
-        )
+        haversine = torch.where(self.near, self.a2 * (chord - self.b * y) ** 2, (self.b * chord + self.a2 * y) ** 2)
         return torch.where(self.near, self.complement - 2 * haversine, 2 * haversine - self.complement)
 
     def _window(self) -> Tensor:

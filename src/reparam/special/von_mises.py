@@ -6,11 +6,11 @@ r"""The von Mises law on the circle, location 0: its distribution function and p
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from reparam.special._closed_form import closed_form
 from reparam.special._dtypes import promote
 from reparam.special.bessel import log_reduced_ive
 from reparam.special.spherical import angular_mass, angular_rate
@@ -43,8 +43,7 @@ def von_mises_cdf(x: Tensor | float, concentration: Tensor | float) -> Tensor:
         tensor([0.0000, 0.0894, 0.5000, 1.0000], dtype=torch.float64)
     """
     (x, kappa), dtype = promote(x, concentration)
-    result: Tensor = _Cdf.apply(*torch.broadcast_tensors(x, kappa))  # pyright: ignore[reportAssignmentType]
-    return result.to(dtype)
+    return _cdf(x, kappa).to(dtype)
 
 
 def von_mises_dx_dconcentration(concentration: Tensor | float, x: Tensor | float) -> Tensor:
@@ -92,37 +91,17 @@ def _half_angle(x: Tensor) -> tuple[Tensor, Tensor]:
     return torch.sin(inside / 2) ** 2, torch.cos(inside / 2) ** 2
 
 
-class _Cdf(torch.autograd.Function):
-    """The distribution function; its derivatives in closed form rather than through the quadrature."""
+def _cdf_value(x: Tensor, kappa: Tensor) -> Tensor:
+    near, rate = angular_mass(2, kappa, *_half_angle(x))
+    mass = torch.sin(x) * rate * _density(kappa, x)
+    # From the mode, where F = 1/2; beyond the mean angle from pi, whose float may lie past it: hence abs.
+    outer = torch.where(x < 0, mass.abs(), 1 - mass.abs())
+    return torch.where(near, 0.5 + mass, outer)
 
-    generate_vmap_rule = True
 
-    @staticmethod
-    def forward(x: Tensor, kappa: Tensor) -> Tensor:
-        near, rate = angular_mass(2, kappa, *_half_angle(x))
-        mass = torch.sin(x) * rate * _density(kappa, x)
-        # From the mode, where F = 1/2; beyond the mean angle from pi, whose float may lie past it: hence abs.
-        outer = torch.where(x < 0, mass.abs(), 1 - mass.abs())
-        return torch.where(near, 0.5 + mass, outer)
+def _cdf_partials(_: Tensor, x: Tensor, kappa: Tensor) -> tuple[Tensor, Tensor]:
+    density = _density(kappa, x)
+    return density, -density * _dx_dconcentration(kappa, x)
 
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
 
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        x, kappa = ctx.saved_tensors
-        flow = grad * _density(kappa, x)
-        by_x, by_kappa = ctx.needs_input_grad
-        return flow if by_x else None, -flow * _dx_dconcentration(kappa, x) if by_kappa else None
-
-    @staticmethod
-    def jvp(ctx: Any, x_tangent: Tensor | None, kappa_tangent: Tensor | None) -> Tensor:
-        x, kappa = ctx.saved_tensors
-        velocity = torch.zeros_like(x)
-        if x_tangent is not None:
-            velocity = velocity + x_tangent
-        if kappa_tangent is not None:
-            velocity = velocity - _dx_dconcentration(kappa, x) * kappa_tangent
-        return _density(kappa, x) * velocity
+_cdf = closed_form(_cdf_value, _cdf_partials)

@@ -1,0 +1,27 @@
+"""Conformance checks, public: a third party's rule inherits the tests ours pass."""
+
+from reparam.testing.conformance import (
+    check_every_parameter,
+    check_moment,
+    check_path,
+    check_rule,
+    check_second_derivative,
+    check_shapes,
+    check_vmap,
+)
+from reparam.testing.statistics import COMPARISONS, FALSE_ALARM_RATE, ZTest, threshold, z_test
+
+__all__ = [
+    "COMPARISONS",
+    "FALSE_ALARM_RATE",
+    "ZTest",
+    "check_every_parameter",
+    "check_moment",
+    "check_path",
+    "check_rule",
+    "check_second_derivative",
+    "check_shapes",
+    "check_vmap",
+    "threshold",
+    "z_test",
+]

@@ -1,0 +1,166 @@
+"""Conformance checks for a pathwise rule: what ours pass, and a third party's rule inherits.
+
+A *maker* builds the distribution from its parameters by name, `make(loc=..., scale=...)`, so that the checks can
+perturb them, batch them and differentiate through them. Each check raises `AssertionError` that says what was expected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from reparam.pathwise import rsample
+from reparam.testing.statistics import z_test
+
+Maker = Callable[..., Distribution]
+Parameters = Mapping[str, Tensor]
+Statistic = Callable[[Tensor], Tensor]
+Exact = Callable[..., Tensor]
+
+
+def check_rule(
+    make: Maker, parameters: Parameters, *, moments: Mapping[str, tuple[Statistic, Exact]] | None = None
+) -> None:
+    r"""Every deterministic check below, and the statistical one for each moment given.
+
+    Args:
+        make: builds the distribution from keyword parameters.
+        parameters: where to test, in float64.
+        moments: by name, a statistic of the sample (over event dimensions) and its exact expectation as a
+            differentiable function of the parameters.
+
+    Example:
+        >>> import torch, reparam as rp
+        >>> from torch.distributions import Normal
+        >>> at = {"loc": torch.tensor([0.5], dtype=torch.float64), "scale": torch.tensor([2.0], dtype=torch.float64)}
+        >>> square = (lambda x: x**2, lambda loc, scale: loc**2 + scale**2)
+        >>> rp.testing.check_rule(Normal, at, moments={"square": square})
+    """
+    check_shapes(make, parameters)
+    check_every_parameter(make, parameters)
+    check_path(make, parameters)
+    check_second_derivative(make, parameters)
+    check_vmap(make, parameters)
+    for statistic, exact in (moments or {}).values():
+        check_moment(make, parameters, statistic, exact)
+
+
+def check_shapes(make: Maker, parameters: Parameters) -> None:
+    """Samples have shape `sample_shape + batch_shape + event_shape`, the parameters' dtype, and lie in the support."""
+    for dtype in (torch.float32, torch.float64):
+        dist = make(**{name: value.to(dtype) for name, value in parameters.items()})
+        for sample_shape in ((), (3,), (2, 0), (2, 3)):
+            x = rsample(dist, sample_shape)
+            expected = (*sample_shape, *dist.batch_shape, *dist.event_shape)
+            assert tuple(x.shape) == expected, f"shape {tuple(x.shape)}, expected {expected}"
+            assert x.dtype == dtype, f"dtype {x.dtype}, expected {dtype}"
+            # torch's own constraints cannot reduce over the event dimensions of an empty sample.
+            if dist.support is not None and x.numel():
+                assert bool(dist.support.check(x).all()), f"a sample of {dist} lies outside its support"
+
+
+def check_every_parameter(make: Maker, parameters: Parameters) -> None:
+    """The sample carries a finite gradient to each parameter, and none where nobody asks for one."""
+    assert not rsample(make(**parameters)).requires_grad, "a sample of constant parameters requires grad"
+    for name in parameters:
+        leaves = {k: v.detach().clone().requires_grad_(k == name) for k, v in parameters.items()}
+        x = rsample(make(**leaves), (5,))
+        assert x.requires_grad, f"no gradient reaches {name}"
+        (gradient,) = torch.autograd.grad(_mix(x), leaves[name])
+        assert bool(torch.isfinite(gradient).all()), f"the gradient to {name} is not finite: {gradient}"
+
+
+def check_path(make: Maker, parameters: Parameters, *, draws: int = 20, rtol: float = 1e-6) -> None:
+    """The derivative of the sample at fixed noise is the slope of the path, for a rule that is explicit.
+
+    The noise is fixed by a generator, and the derivative in each parameter is compared with a fourth-order central
+    difference of the sample itself: at a step of 1e-3 its truncation and its rounding are both near 1e-12.
+    """
+    h = 1e-3
+    for name in parameters:
+        path = _path(make, parameters, [name], draws)
+        at = torch.zeros((), dtype=torch.float64, requires_grad=True)
+        x = path(at).flatten()
+        exact = torch.stack([torch.autograd.grad(x_i, at, retain_graph=True)[0] for x_i in x])
+        with torch.no_grad():
+            one, two = (path(torch.tensor(k * h)) - path(torch.tensor(-k * h)) for k in (1.0, 2.0))
+        slope = ((8 * one - two) / (12 * h)).flatten()
+        worst = ((exact - slope).abs() / (slope.abs() + slope.abs().mean() + 1e-12)).max().item()
+        assert worst <= rtol, f"the derivative in {name} is off by {worst:.1e} relative to the slope of the path"
+
+
+def check_second_derivative(make: Maker, parameters: Parameters, *, draws: int = 3) -> None:
+    """The sample differentiates twice at fixed noise, mixed derivatives included, as finite differences say."""
+    path = _path(make, parameters, list(parameters), draws)
+    steps = [torch.zeros((), dtype=torch.float64, requires_grad=True) for _ in parameters]
+    torch.autograd.gradgradcheck(path, steps)
+
+
+def _path(make: Maker, parameters: Parameters, names: Sequence[str], draws: int) -> Callable[..., Tensor]:
+    """The sample at fixed noise as a function of a step for each named parameter, in a direction it stays valid in."""
+    directions = {name: _tangent(parameters[name]) for name in names}
+
+    def path(*steps: Tensor) -> Tensor:
+        moved = {k: parameters[k] + step * directions[k] for k, step in zip(names, steps, strict=True)}
+        return rsample(make(**{**parameters, **moved}), (draws,), noise=torch.Generator().manual_seed(2014))
+
+    return path
+
+
+def _tangent(value: Tensor) -> Tensor:
+    """A direction symmetric or triangular where the parameter is, and small against its size."""
+    direction = torch.randn(value.shape, dtype=value.dtype, generator=torch.Generator().manual_seed(1))
+    if value.dim() >= 2 and torch.equal(value, value.mT):
+        direction = (direction + direction.mT) / 2
+    if value.dim() >= 2 and torch.equal(value, value.tril()):
+        direction = direction.tril()
+    return 0.1 * direction.clamp(-1, 1) * value.abs().clamp(min=0.01, max=1)
+
+
+def check_vmap(make: Maker, parameters: Parameters) -> None:
+    """`vmap` over a batch of parameters draws as many independent samples, and its gradient is finite."""
+    stacked = {name: torch.stack([value, value, value]) for name, value in parameters.items()}
+
+    def one(values: dict[str, Tensor]) -> Tensor:
+        return rsample(make(**values))
+
+    def cost(values: dict[str, Tensor]) -> Tensor:
+        return _mix(one(values))
+
+    x = torch.vmap(one, randomness="different")(stacked)
+    if x[0].numel():
+        assert not torch.equal(x[0], x[1]), "vmap(randomness='different') repeats a sample"
+    same = torch.vmap(one, randomness="same")(stacked)
+    assert torch.equal(same[0], same[1]), "vmap(randomness='same') does not repeat the sample"
+    gradients = torch.vmap(torch.func.grad(cost), randomness="different")(stacked)
+    for name, gradient in gradients.items():
+        assert bool(torch.isfinite(gradient).all()), f"the vmapped gradient to {name} is not finite"
+
+
+def check_moment(
+    make: Maker, parameters: Parameters, statistic: Statistic, exact: Exact, *, samples: int = 20_000
+) -> None:
+    """The gradient of a moment, estimated pathwise, passes the calibrated z-test against the exact one.
+
+    Each sample carries its own copy of the parameters, so that the spread of single-draw gradients is seen.
+    """
+    leaves = {k: v.detach().expand(samples, *v.shape).clone().requires_grad_() for k, v in parameters.items()}
+    value = statistic(rsample(make(**leaves)))
+    estimates = torch.autograd.grad(value.sum(), list(leaves.values()))
+    at = {k: v.detach().clone().requires_grad_() for k, v in parameters.items()}
+    truth = exact(**at)
+    expected = torch.autograd.grad(truth.sum(), list(at.values()), allow_unused=True, materialize_grads=True)
+    result = z_test(value, truth)
+    assert result.passed, f"the moment itself is off: {result}"
+    for name, estimate, wanted in zip(leaves, estimates, expected, strict=True):
+        result = z_test(estimate, wanted)
+        assert result.passed, f"the gradient of the moment in {name} is off: {result}"
+
+
+def _mix(x: Tensor) -> Tensor:
+    """A scalar that depends on every entry of x with its own weight, so that no gradient cancels by symmetry."""
+    weights = torch.arange(1, x.numel() + 1, dtype=x.dtype, device=x.device).view(x.shape)
+    return (weights.sin() * x).sum()

@@ -1,0 +1,34 @@
+"""A fresh seed each run, printed with every failure and pinned by `REPARAM_TEST_SEED`."""
+
+from __future__ import annotations
+
+import os
+import zlib
+
+import pytest
+import torch
+
+_SEED_VARIABLE = "REPARAM_TEST_SEED"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Workers of xdist inherit the environment, so that all of them test with one seed.
+    os.environ.setdefault(_SEED_VARIABLE, str(int.from_bytes(os.urandom(3), "big")))
+
+
+def pytest_report_header() -> str:
+    return f"{_SEED_VARIABLE}={os.environ[_SEED_VARIABLE]}"
+
+
+@pytest.fixture(autouse=True)
+def _seed(request: pytest.FixtureRequest, record_property) -> None:
+    """Seed torch from the run's seed and the test's own name, so that a test alone repeats what it did in the suite."""
+    record_property(_SEED_VARIABLE, os.environ[_SEED_VARIABLE])
+    torch.manual_seed(zlib.crc32(f"{os.environ[_SEED_VARIABLE]} {request.node.nodeid}".encode()))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):
+    report = (yield).get_result()
+    if report.failed:
+        report.sections.append(("seed", f"rerun with {_SEED_VARIABLE}={os.environ[_SEED_VARIABLE]}"))
