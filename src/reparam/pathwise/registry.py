@@ -141,7 +141,9 @@ def draw(dist: Distribution, source: NoiseSource, sample_shape: torch.Size) -> T
     if entry is None or entry.rule is None:
         raise no_gradient(dist)
     like = _parameter_like(dist, entry.row.parameters)
-    shape = sample_shape + dist.batch_shape + dist.event_shape
+    shape = dist._batch_shape + dist._event_shape
+    if sample_shape:
+        shape = sample_shape + shape
     return entry.rule(dist, BoundNoise(source, shape, sample_shape, like))
 
 
