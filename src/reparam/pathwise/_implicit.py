@@ -7,7 +7,7 @@ ordinary operations where the compiler traces a `torch.func` transform, which dr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -15,29 +15,35 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 Slopes = Callable[[Tensor, Sequence[Tensor], Sequence[bool]], Sequence[Tensor | None]]
-"""`slopes(x, parameters, needed)`: dx/dtheta for each parameter that is needed, by differentiable operations."""
 
 
 def attach(slopes: Slopes, x: Tensor, *parameters: Tensor) -> Tensor:
     r"""The sample x, given the derivative :math:`dx/d\theta_i` = `slopes(x, parameters, needed)[i]`.
 
-    The slopes are computed only when a derivative is asked for, and only for the parameters that need one. They are
-    themselves differentiated through x and the parameters, so every order that `slopes` supports is right.
+    The slopes are computed only when a derivative is asked for, and only for the parameters that need one (None may
+    stand for the others). They are themselves differentiated through x and the parameters, so every order of
+    derivative that they support is right; where the compiler traces a `torch.func` transform, the first two are.
 
     Args:
-        slopes: elementwise derivatives of x in each parameter; a module-level function.
+        slopes: elementwise derivatives of x in each parameter; a function at module level.
         x: the sample, without a gradient, of the full shape.
         parameters: tensors that broadcast to the shape of x.
     """
-    transformed = torch._C._are_functorch_transforms_active()
-    if not transformed and not _dual() and not (torch.is_grad_enabled() and any(p.requires_grad for p in parameters)):
+    if not watched(parameters):
         return x
     full = [p.expand(x.shape) for p in parameters]
-    if not transformed and not _dual():
-        return _Plain.apply(slopes, x, *full)
+    if not torch._C._are_functorch_transforms_active() and not _dual():
+        return _Plain.apply(slopes, x, *full)  # pyright: ignore[reportReturnType]
     if torch.compiler.is_compiling():
         return _by_operations(slopes, x, full)
-    return _Transformable.apply(slopes, x, *full)
+    return _Transformable.apply(slopes, x, *full)  # pyright: ignore[reportReturnType]
+
+
+def watched(parameters: Iterable[Tensor]) -> bool:
+    """Whether anyone may ask for a derivative in these parameters."""
+    if torch._C._are_functorch_transforms_active() or _dual():
+        return True
+    return torch.is_grad_enabled() and any(p.requires_grad for p in parameters)
 
 
 def _dual() -> bool:
@@ -61,7 +67,9 @@ class _Plain(torch.autograd.Function):
         ctx.save_for_backward(out, *parameters)
         return out
 
-    backward = staticmethod(_pull_back)
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return _pull_back(ctx, grad)
 
 
 class _Transformable(torch.autograd.Function):
@@ -79,27 +87,38 @@ class _Transformable(torch.autograd.Function):
         ctx.save_for_backward(output, *inputs[2:])
         ctx.save_for_forward(output, *inputs[2:])
 
-    backward = staticmethod(_pull_back)
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        return _pull_back(ctx, grad)
 
     @staticmethod
-    def jvp(ctx: Any, _slopes: None, _x: None, *tangents: Tensor | None) -> Tensor:
+    def jvp(ctx: Any, _slopes: None, _x: Tensor | None, *tangents: Tensor | None) -> Tensor:
         x, *parameters = ctx.saved_tensors
         slopes = ctx.slopes(x, parameters, [t is not None for t in tangents])
-        terms = [slope * t for slope, t in zip(slopes, tangents, strict=True) if t is not None]
-        return sum(terms[1:], start=terms[0])
+        velocity = torch.zeros_like(x)
+        for slope, tangent in zip(slopes, tangents, strict=True):
+            if tangent is not None:
+                velocity = velocity + slope * tangent
+        return velocity
 
 
 def _by_operations(slopes: Slopes, x: Tensor, parameters: Sequence[Tensor]) -> Tensor:
     r"""`x + slope(at the middle of the step) * step` for a step of length zero: Runge's midpoint rule.
 
     A rule of order two for the differential equation :math:`dx/d\theta = slope(x, \theta)` has its first two
-    derivatives at step zero; the steps are zero in value and carry the derivative.
+    derivatives at step zero. The steps are zero in value and carry the derivative.
     """
+    start = [p.detach() for p in parameters]
+    steps = [p - p0 for p, p0 in zip(parameters, start, strict=True)]
+    needed = [True] * len(steps)
     x = x.detach()
-    fixed = [p.detach() for p in parameters]
-    steps = [p - p0 for p, p0 in zip(parameters, fixed, strict=True)]
-    needed = [True] * len(fixed)
-    first = slopes(x, fixed, needed)
-    middle = x + sum(s.detach() * d for s, d in zip(first, steps, strict=True)) / 2
-    halfway = [p0 + d / 2 for p0, d in zip(fixed, steps, strict=True)]
-    return x + sum(s * d for s, d in zip(slopes(middle, halfway, needed), steps, strict=True))
+    middle = _advance(x, slopes(x, start, needed), [step / 2 for step in steps])
+    halfway = [p0 + step / 2 for p0, step in zip(start, steps, strict=True)]
+    return _advance(x, slopes(middle, halfway, needed), steps)
+
+
+def _advance(x: Tensor, slopes: Sequence[Tensor | None], steps: Sequence[Tensor]) -> Tensor:
+    for slope, step in zip(slopes, steps, strict=True):
+        if slope is not None:
+            x = x + slope * step
+    return x

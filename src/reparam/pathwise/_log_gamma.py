@@ -10,43 +10,42 @@ from torch._C._functorch import CVmapInterpreterPtr, RandomnessType, TransformTy
 
 from reparam.noise import BoundNoise
 from reparam.pathwise._implicit import attach
-from reparam.special._gamma_inverse import log_quantile_ratio
-from reparam.special.gamma import gamma_dlogx_dconcentration
+from reparam.special.gamma import gamma_dlogx_dconcentration, log_gammaincinv
 
 
 def log_gamma(concentration: Tensor, noise: BoundNoise, shape: Sequence[int] | None = None) -> Tensor:
-    r"""log x for x ~ Gamma(concentration, 1), with the implicit derivative in the concentration.
+    r"""The logarithm of x ~ Gamma(concentration, 1), with the implicit derivative in the concentration.
 
-    In logarithms, because at a concentration of 1e-3 half the variates are below 1e-300. The value is
-    :math:`\log G + \log(U) / a` with G a Gamma of concentration a + 1 (Stuart, 1962), exact for every a.
+    In logarithms, because at a concentration of 1e-3 half the variates are below 1e-300.
+    """
+    return attach(_slope, draw_log_gamma(concentration, noise, shape), concentration)
+
+
+def draw_log_gamma(concentration: Tensor, noise: BoundNoise, shape: Sequence[int] | None = None) -> Tensor:
+    r"""The same without a gradient.
+
+    Under torch's stream it is :math:`\log G + \log(U) / a` with G a Gamma of concentration a + 1 (Stuart, 1962), exact
+    for every a; under any other noise, the quantile.
     """
     a = concentration.detach().expand(noise.shape if shape is None else tuple(shape))
     if noise.is_torch_stream and not _one_stream_for_a_batch():
-        x = torch._standard_gamma(a + 1, **_generator(noise)).log() + noise.uniform(a.shape).log() / a
-    else:
-        x = _log_quantile(a, noise.uniform(a.shape))
-    return attach(_slope, x, concentration)
+        return torch._standard_gamma(a + 1, **_generator(noise)).log() + noise.uniform(a.shape).log() / a
+    return log_gammaincinv(a, noise.uniform(a.shape).double().log()).to(a.dtype)
 
 
-def log_gamma_pair(first: Tensor, second: Tensor, noise: BoundNoise, shape: Sequence[int] | None = None) -> list[Tensor]:
-    """Two independent log-Gammas from one call of the sampler."""
-    shape = noise.shape if shape is None else shape
-    both = torch.stack(torch.broadcast_tensors(first, second), -1)
-    return list(log_gamma(both, noise, (*shape, 2)).unbind(-1))
+def draw_log_gamma_ratio(above: Tensor, below: Tensor, noise: BoundNoise, shape: Sequence[int] | None = None) -> Tensor:
+    """The logarithm of x / y for independent standard Gammas x and y, without a gradient, from one call of the sampler."""
+    both = torch.stack(torch.broadcast_tensors(above.detach(), below.detach()), -1)
+    log_x, log_y = draw_log_gamma(both, noise, (*(noise.shape if shape is None else shape), 2)).unbind(-1)
+    return log_x - log_y
 
 
-def _slope(x: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> tuple[Tensor]:
-    return (gamma_dlogx_dconcentration(parameters[0], x),)
-
-
-def _log_quantile(a: Tensor, u: Tensor) -> Tensor:
-    wide_a, wide_u = a.double(), u.double()
-    log_ratio = log_quantile_ratio(wide_a, wide_u.log(), torch.log1p(-wide_u))
-    return (log_ratio + wide_a.log()).to(a.dtype)
+def _slope(log_x: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> tuple[Tensor]:
+    return (gamma_dlogx_dconcentration(parameters[0], log_x),)
 
 
 def _generator(noise: BoundNoise) -> dict[str, torch.Generator]:
-    # The compiler cannot trace a generator, not even None, for a shape it does not know.
+    # The compiler cannot trace a generator, not even None, beside a shape that it does not know.
     return {} if noise.generator is None else {"generator": noise.generator}
 
 

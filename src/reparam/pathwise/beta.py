@@ -1,22 +1,50 @@
-"""The Beta law."""
+"""The Beta law, and the law of a ratio of Gammas that is a Beta in disguise.
+
+Drawn as a ratio of two Gammas in logarithms, and moved by the derivative of the Beta distribution function in its
+logit: at a = b = 1e-3 the logit is of the order of 1000 and x is 0 or 1 to any float, yet E[x] moves as it should.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
-from torch.distributions import Beta
+from torch.distributions import Beta, FisherSnedecor
 
 from reparam.noise import BoundNoise
-from reparam.pathwise._log_gamma import log_gamma_pair
+from reparam.pathwise._implicit import attach
+from reparam.pathwise._log_gamma import draw_log_gamma_ratio
 from reparam.pathwise._precision import rounded_once
+from reparam.pathwise._range import exp_in_range
 from reparam.pathwise.registry import register
+from reparam.special.beta import beta_dlogit_dconcentration0, beta_dlogit_dconcentration1
+
+_IMPLICIT = "implicit; Figurnov, Mohamed and Mnih, NeurIPS 2018"
 
 
-@register(Beta, kind="implicit", reference="implicit; Figurnov, Mohamed and Mnih, NeurIPS 2018")
+@register(Beta, kind="implicit", parameters=("concentration1", "concentration0"), reference=_IMPLICIT)
 @rounded_once
 def beta(dist: Beta, noise: BoundNoise) -> Tensor:
-    """The sigmoid of a difference of log-Gammas, kept off 0 and 1, where the density may be infinite."""
-    log_heads, log_tails = log_gamma_pair(dist.concentration1, dist.concentration0, noise)
-    x = torch.sigmoid(log_heads - log_tails)
+    """The sigmoid of a Beta logit, kept off 0 and 1, where the density may be infinite."""
+    x = torch.sigmoid(beta_logit(dist.concentration1, dist.concentration0, noise))
     limits = torch.finfo(x.dtype)
     return x.clamp(limits.tiny, 1 - limits.eps / 2)
+
+
+@register(FisherSnedecor, kind="implicit", reference=_IMPLICIT)
+@rounded_once
+def fisher_snedecor(dist: FisherSnedecor, noise: BoundNoise) -> Tensor:
+    """The odds of a Beta(df1 / 2, df2 / 2) times df2 / df1."""
+    return exp_in_range(beta_logit(dist.df1 / 2, dist.df2 / 2, noise) + (dist.df2 / dist.df1).log())
+
+
+def beta_logit(a: Tensor, b: Tensor, noise: BoundNoise, shape: Sequence[int] | None = None) -> Tensor:
+    """The logit of x ~ Beta(a, b), with the implicit derivative in both concentrations."""
+    return attach(_slopes, draw_log_gamma_ratio(a, b, noise, shape), a, b)
+
+
+def _slopes(logit: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> list[Tensor | None]:
+    a, b = parameters
+    kernels = (beta_dlogit_dconcentration1, beta_dlogit_dconcentration0)
+    return [kernel(a, b, logit) if want else None for kernel, want in zip(kernels, needed, strict=True)]

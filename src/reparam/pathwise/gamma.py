@@ -1,4 +1,4 @@
-"""Gamma and the laws that are a power or a ratio of Gammas.
+"""Gamma and the laws that are a multiple or the inverse of a Gamma.
 
 Under torch's own stream the samples come from its rejection sampler, made safe for small concentrations; under any
 other noise from the quantile function, so base noise as a tensor is uniform in (0, 1). Gradients are implicit.
@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 
 from torch import Tensor
-from torch.distributions import Chi2, FisherSnedecor, Gamma, InverseGamma
+from torch.distributions import Chi2, Gamma, InverseGamma
 
 from reparam.noise import BoundNoise
-from reparam.pathwise._log_gamma import log_gamma, log_gamma_pair
+from reparam.pathwise._log_gamma import log_gamma
 from reparam.pathwise._precision import rounded_once
 from reparam.pathwise._range import exp_in_range
 from reparam.pathwise.registry import register
@@ -39,11 +39,3 @@ def chi2(dist: Chi2, noise: BoundNoise) -> Tensor:
 def inverse_gamma(dist: InverseGamma, noise: BoundNoise) -> Tensor:
     """The rate over a standard Gamma, whose logarithm is finite where the Gamma underflows."""
     return exp_in_range(dist.rate.log() - log_gamma(dist.concentration, noise))
-
-
-@register(FisherSnedecor, kind="implicit", reference=_IMPLICIT)
-@rounded_once
-def fisher_snedecor(dist: FisherSnedecor, noise: BoundNoise) -> Tensor:
-    """The ratio of two Gammas, each over its degrees of freedom."""
-    log_above, log_below = log_gamma_pair(dist.df1 / 2, dist.df2 / 2, noise)
-    return exp_in_range(log_above - log_below + (dist.df2 / dist.df1).log())

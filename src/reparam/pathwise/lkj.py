@@ -8,9 +8,9 @@ from torch.distributions import LKJCholesky
 from torch.nn.functional import logsigmoid, normalize, pad
 
 from reparam.noise import BoundNoise
-from reparam.pathwise._log_gamma import log_gamma_pair
 from reparam.pathwise._precision import rounded_once
 from reparam.pathwise._range import exp_in_range
+from reparam.pathwise.beta import beta_logit
 from reparam.pathwise.registry import register
 
 
@@ -29,8 +29,7 @@ def lkj_cholesky(dist: LKJCholesky, noise: BoundNoise) -> Tensor:
     dim = noise.shape[-1]
     row = torch.arange(1, dim, dtype=noise.like.dtype, device=noise.like.device)
     rest = dist.concentration.unsqueeze(-1) + (dim - 1 - row) / 2
-    log_inner, log_outer = log_gamma_pair(row / 2, rest, noise, (*noise.shape[:-2], dim - 1))
-    logit = log_inner - log_outer
+    logit = beta_logit(row / 2, rest, noise, (*noise.shape[:-2], dim - 1))
     length, diagonal = exp_in_range(logsigmoid(logit) / 2), exp_in_range(logsigmoid(-logit) / 2)
     direction = normalize(noise.normal().tril(-1), dim=-1)
     below = direction * pad(length, (1, 0)).unsqueeze(-1)

@@ -50,6 +50,6 @@ def log_exprel(z: Tensor) -> Tensor:
 
 
 if hasattr(distributions, "GeneralizedPareto"):  # torch 2.10 or later
-    register(
-        distributions.GeneralizedPareto, parameters=("loc", "scale", "concentration"), reference=_QUANTILE
-    )(rounded_once(generalized_pareto))
+    register(distributions.GeneralizedPareto, parameters=("loc", "scale", "concentration"), reference=_QUANTILE)(
+        rounded_once(generalized_pareto)
+    )

@@ -60,13 +60,27 @@ def log1p_excess(r: Tensor, log1p_r: Tensor) -> Tensor:
 def digamma_difference(a: Tensor, b: Tensor) -> Tensor:
     r""":math:`\psi(a + b) - \psi(a)` for positive a and b, to relative precision however small b/a is.
 
-    Ten steps of the recurrence and then the difference of two asymptotic series, divided by b analytically, so
-    that every large term is positive.
+    Ten steps of the recurrence, then the difference of two asymptotic series: every large term is positive.
     """
     steps = torch.zeros_like(a)
     for k in range(_SHIFT):
         steps = steps + 1 / ((a + k) * (a + b + k))
-    near, far = a + _SHIFT, a + b + _SHIFT
+    near = a + _SHIFT
+    return torch.log1p(b / near) + b * (steps + _asymptotic_slope(near, near + b))
+
+
+def digamma_half_step_excess(z: Tensor) -> Tensor:
+    r""":math:`\psi(z + \frac12) - \psi(z) - \frac{1}{2z}`, positive and of the order of :math:`1 / 8z^2`."""
+    steps = torch.zeros_like(z)
+    for k in range(_SHIFT):
+        steps = steps + 0.25 / ((z + k) * (z + k + 0.5) * (z + k + 1))
+    near = z + _SHIFT
+    half = 0.5 / near
+    return steps - log1p_excess(half, torch.log1p(half)) + 0.5 * _asymptotic_slope(near, near + 0.5)
+
+
+def _asymptotic_slope(near: Tensor, far: Tensor) -> Tensor:
+    r""":math:`\frac{\psi(y) - \log y - \psi(x) + \log x}{y - x}` at x = near and y = far, both at least 10."""
     x, y = near**-2, far**-2
     # Synthetic division: `quotient` becomes (P(x) - P(y)) / (x - y) for the polynomial P of the series.
     value, quotient = torch.zeros_like(x), torch.zeros_like(x)
@@ -74,9 +88,7 @@ def digamma_difference(a: Tensor, b: Tensor) -> Tensor:
         quotient = quotient * y + value
         value = value * x + c
     product = near * far
-    # x - y = b (near + far) / (near far)^2, and 1/near - 1/far = b / (near far).
-    series = 0.5 / product + quotient * (near + far) / (product * product)
-    return torch.log1p(b / near) + b * (steps + series)
+    return 0.5 / product + quotient * (near + far) / (product * product)
 
 
 def stirling_error(z: Tensor) -> Tensor:
