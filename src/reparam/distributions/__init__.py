@@ -3,6 +3,7 @@
 from reparam.distributions.hyperspherical_uniform import HypersphericalUniform
 from reparam.distributions.inverse_wishart import InverseWishart
 from reparam.distributions.johnson_su import JohnsonSU
+<<<<<<< HEAD
 from reparam.distributions.matrix_normal import MatrixNormal
 from reparam.distributions.multivariate_student_t import MultivariateStudentT
 from reparam.distributions.power_spherical import PowerSpherical
@@ -16,4 +17,15 @@ __all__ = [
     "MultivariateStudentT",
     "PowerSpherical",
     "VonMisesFisher",
+=======
+from reparam.distributions.sinh_arcsinh import SinhArcsinh
+from reparam.distributions.tanh_normal import TanhNormal
+from reparam.distributions.triangular import Triangular
+
+__all__ = [
+    "JohnsonSU",
+    "SinhArcsinh",
+    "TanhNormal",
+    "Triangular",
+>>>>>>> dists1
 ]
