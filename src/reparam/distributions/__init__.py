@@ -3,10 +3,12 @@
 from reparam.distributions.hyperspherical_uniform import HypersphericalUniform
 from reparam.distributions.inverse_wishart import InverseWishart
 from reparam.distributions.johnson_su import JohnsonSU
-<<<<<<< HEAD
 from reparam.distributions.matrix_normal import MatrixNormal
 from reparam.distributions.multivariate_student_t import MultivariateStudentT
 from reparam.distributions.power_spherical import PowerSpherical
+from reparam.distributions.sinh_arcsinh import SinhArcsinh
+from reparam.distributions.tanh_normal import TanhNormal
+from reparam.distributions.triangular import Triangular
 from reparam.distributions.von_mises_fisher import VonMisesFisher
 
 __all__ = [
@@ -16,16 +18,8 @@ __all__ = [
     "MatrixNormal",
     "MultivariateStudentT",
     "PowerSpherical",
-    "VonMisesFisher",
-=======
-from reparam.distributions.sinh_arcsinh import SinhArcsinh
-from reparam.distributions.tanh_normal import TanhNormal
-from reparam.distributions.triangular import Triangular
-
-__all__ = [
-    "JohnsonSU",
     "SinhArcsinh",
     "TanhNormal",
     "Triangular",
->>>>>>> dists1
+    "VonMisesFisher",
 ]
