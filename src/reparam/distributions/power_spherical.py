@@ -14,7 +14,7 @@ from reparam.distributions.hyperspherical_uniform import HypersphericalUniform, 
 from reparam.distributions.von_mises_fisher import VonMisesFisher
 from reparam.noise import BoundNoise
 from reparam.pathwise import register
-from reparam.pathwise._log_gamma import log_gamma_pair
+from reparam.pathwise.beta import beta_logit
 
 
 class PowerSpherical(Directional):
@@ -94,8 +94,8 @@ def power_spherical(dist: PowerSpherical, noise: BoundNoise) -> Tensor:
     """The polar coordinate by the logit of a Beta variate, the rest uniform about the mean direction."""
     first, second = (shape.to(noise.like) for shape in dist._shapes())
     shape = noise.shape[:-1]
-    log_near, log_far = log_gamma_pair(first, second, noise, shape)
-    return place(log_near - log_far, noise.normal((*shape, dist.dimension - 1)), normalized(dist.loc))
+    polar = beta_logit(first, second, noise, shape)
+    return place(polar, noise.normal((*shape, dist.dimension - 1)), normalized(dist.loc))
 
 
 @register_kl(PowerSpherical, HypersphericalUniform)
