@@ -10,19 +10,37 @@ from reparam.checks import all_true, summary, values_visible
 from reparam.errors import InvalidArgument
 
 
+class _RealTensor(constraints.Constraint):
+    """Tensors free of NaN; torch's own check of several event dimensions fails on an empty batch."""
+
+    def __init__(self, event_dim: int) -> None:
+        self._event_dim = event_dim
+        super().__init__()
+
+    @property
+    def event_dim(self) -> int:
+        return self._event_dim
+
+    def check(self, value: Tensor) -> Tensor:
+        return value.isnan().sum(tuple(range(-self._event_dim, 0))) == 0
+
+
+real_vector, real_matrix = _RealTensor(1), _RealTensor(2)
+
+
 class _PositiveDefinite(constraints.Constraint):
     """Symmetric positive-definite matrices; half precision, for which torch has no factorisation, is widened first."""
 
     event_dim = 2
 
     def check(self, value: Tensor) -> Tensor:
-        wide = value.float() if value.dtype in (torch.float16, torch.bfloat16) else value
+        wide = _wide(value)
         factor, info = torch.linalg.cholesky_ex(wide)
         size = wide.diagonal(dim1=-2, dim2=-1).abs().amax(-1)
-        asymmetry = (wide - wide.mT).abs().flatten(-2).amax(-1)
+        asymmetry = (wide - wide.mT).abs().amax((-2, -1))
         # Entries are products of roundings of the largest one, so that one sets what counts as equal.
         symmetric = asymmetry <= 64 * torch.finfo(value.dtype).eps * size
-        return (info == 0) & symmetric & torch.isfinite(factor).flatten(-2).all(-1)
+        return (info == 0) & symmetric & torch.isfinite(factor).all(-1).all(-1)
 
 
 positive_definite = _PositiveDefinite()
@@ -47,7 +65,11 @@ def scale_tril_of(owner: str, scale_tril: Tensor | None, scale_matrix: Tensor | 
             received=f"scale_matrix = {summary(scale_matrix)}",
             instead="scale_tril=L, if a factor is at hand, or scale_matrix + jitter * torch.eye(d)",
         )
-    return torch.linalg.cholesky_ex(scale_matrix).L
+    return torch.linalg.cholesky_ex(_wide(scale_matrix)).L.to(scale_matrix.dtype)
+
+
+def _wide(matrix: Tensor) -> Tensor:
+    return matrix.float() if matrix.dtype in (torch.float16, torch.bfloat16) else matrix
 
 
 def check_square(owner: str, name: str, matrix: Tensor) -> None:
@@ -90,4 +112,4 @@ def whitened(scale_tril: Tensor, x: Tensor) -> Tensor:
 
 def squared_norm(x: Tensor, dims: int) -> Tensor:
     """The sum of squares over the last dimensions, in float64, where it does not overflow."""
-    return x.double().square().flatten(-dims).sum(-1)
+    return x.double().square().sum(tuple(range(-dims, 0)))

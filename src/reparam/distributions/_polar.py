@@ -13,7 +13,6 @@ total and its mean agree with the Bessel functions to 4e-13 for d from 2 to 1,00
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -21,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad, softplus
 
-from reparam.pathwise._implicit import attach
+from reparam.pathwise._implicit import _by_operations, attach
 from reparam.special._quadrature import gauss_legendre
 from reparam.special.spherical import angular_rate
 
@@ -43,11 +42,13 @@ def polar_quantile(u: Tensor, concentration: Tensor, dimension: int) -> Tensor:
         dimension: d >= 2.
     """
     s = _quantile(_PolarLaw.of(concentration.detach(), dimension), u)
-    return attach(functools.partial(_slopes, dimension), s, concentration)
 
+    def slopes(at: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> tuple[Tensor]:
+        return (2 * angular_rate(dimension, parameters[0], torch.sigmoid(-at), torch.sigmoid(at)),)
 
-def _slopes(dimension: int, s: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> tuple[Tensor]:
-    return (2 * angular_rate(dimension, parameters[0], torch.sigmoid(-s), torch.sigmoid(s)),)
+    if torch.compiler.is_compiling():  # which takes no custom function that is given a closure
+        return _by_operations(slopes, s, [concentration.expand(s.shape)])
+    return attach(slopes, s, concentration)
 
 
 class _PolarLaw(NamedTuple):

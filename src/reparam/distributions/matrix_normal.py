@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import constraints, register_kl
 
 from reparam.distributions._base import ReparamDistribution, at_value, in_float32
-from reparam.distributions._matrix import broadcast_batches, check_square, half_log_det
+from reparam.distributions._matrix import broadcast_batches, check_square, half_log_det, real_matrix
 from reparam.errors import InvalidArgument
 from reparam.noise import BoundNoise
 from reparam.pathwise import register
@@ -52,11 +52,11 @@ class MatrixNormal(ReparamDistribution):
     """
 
     arg_constraints = {  # noqa: RUF012  # torch's own convention
-        "loc": constraints.independent(constraints.real, 2),
+        "loc": real_matrix,
         "row_scale_tril": constraints.lower_cholesky,
         "column_scale_tril": constraints.lower_cholesky,
     }
-    support = constraints.independent(constraints.real, 2)
+    support = real_matrix
     loc: Tensor
     row_scale_tril: Tensor
     column_scale_tril: Tensor

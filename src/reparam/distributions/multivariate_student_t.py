@@ -9,7 +9,14 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from reparam.distributions._base import ReparamDistribution, at_value, in_float32
-from reparam.distributions._matrix import broadcast_batches, half_log_det, scale_tril_of, squared_norm, whitened
+from reparam.distributions._matrix import (
+    broadcast_batches,
+    half_log_det,
+    real_vector,
+    scale_tril_of,
+    squared_norm,
+    whitened,
+)
 from reparam.errors import InvalidArgument
 from reparam.noise import BoundNoise
 from reparam.pathwise import register
@@ -57,10 +64,10 @@ class MultivariateStudentT(ReparamDistribution):
 
     arg_constraints = {  # noqa: RUF012  # torch's own convention
         "df": constraints.positive,
-        "loc": constraints.real_vector,
+        "loc": real_vector,
         "scale_tril": constraints.lower_cholesky,
     }
-    support = constraints.real_vector
+    support = real_vector
     df: Tensor
     loc: Tensor
     scale_tril: Tensor
