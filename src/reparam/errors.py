@@ -25,7 +25,7 @@ class ReparamError(Exception):
     """
 
     def __init__(self, what: str, *, received: str, instead: str) -> None:
-        super().__init__(what, received, instead)
+        # `super().__init__` is not called: the compiler cannot trace it, and `BaseException.__new__` has done its work.
         self.what = what
         self.received = received
         self.instead = instead

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +12,11 @@ import numpy as np
 import pooch
 import pytest
 import torch
+from idx_files import idx_bytes
 
 from reparam.errors import DataError
 from reparam.recipes import data
 from reparam.recipes.data import PUBLISHED, load
-from tests.recipes.test_idx import idx_bytes
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (20, 4, 6)).astype(np.uint8)
 LABELS = np.arange(20, dtype=np.uint8)
@@ -157,8 +158,6 @@ def test_folder_with_one_npy_file_holds_out_the_last_tenth(tmp_path, array, expe
 
 
 def npy(array: object) -> bytes:
-    import io
-
     buffer = io.BytesIO()
     np.save(buffer, np.asarray(array), allow_pickle=True)
     return buffer.getvalue()

@@ -7,14 +7,10 @@ import struct
 
 import numpy as np
 import pytest
+from idx_files import idx_bytes
 
 from reparam.errors import DataError
 from reparam.recipes.idx import parse_idx, read_idx
-
-
-def idx_bytes(array: np.ndarray, code: int = 0x08) -> bytes:
-    return struct.pack(f">BBBB{array.ndim}I", 0, 0, code, array.ndim, *array.shape) + array.tobytes()
-
 
 IMAGES = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
 

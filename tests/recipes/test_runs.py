@@ -74,10 +74,14 @@ def test_metrics_are_lines_and_the_summary_is_json(tmp_path):
 
 
 def test_failed_write_keeps_the_old_file(tmp_path):
+    def write_half() -> None:
+        with replacing(tmp_path / "weights") as temporary:
+            temporary.write_text("ne")
+            raise RuntimeError("disk full")
+
     (tmp_path / "weights").write_text("old")
-    with pytest.raises(RuntimeError, match="disk"), replacing(tmp_path / "weights") as temporary:
-        temporary.write_text("ne")
-        raise RuntimeError("disk full")
+    with pytest.raises(RuntimeError, match="disk"):
+        write_half()
     assert contents(tmp_path) == {"weights": b"old"}
 
 

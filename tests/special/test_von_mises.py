@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from typing import Any
 
 import mpmath as mp
 import pytest
@@ -19,14 +21,14 @@ pytestmark = [
 KAPPAS = [1e-3, 1.0, 5.0, 300.0, 1e5]
 
 
-def exact_cdf(x: float, kappa: float) -> mp.mpf:
+def exact_cdf(x: float, kappa: float) -> Any:
     size, k = mp.mpf(abs(x)), mp.mpf(kappa)
     panels = [0, *((mp.pi - size) * mp.mpf(2) ** -j for j in range(14, -1, -1))]
 
     def integrand(distance):
         return mp.exp(-2 * k * mp.sin(size + distance / 2) * mp.sin(distance / 2))
 
-    outer = sum(mp.quad(integrand, pair, maxdegree=3) for pair in zip(panels, panels[1:], strict=False))
+    outer = mp.fsum(mp.quad(integrand, pair, maxdegree=3) for pair in itertools.pairwise(panels))
     tail = outer * mp.exp(k * mp.cos(size)) / (2 * mp.pi * mp.besseli(0, k))
     return tail if x < 0 else 1 - tail
 
@@ -109,6 +111,15 @@ def test_derivatives_and_transforms(function):
     tangent = torch.ones_like(at)
     moved = torch.func.jvp(function, (at, k), (tangent, 2 * tangent))[1]
     torch.testing.assert_close(moved, slopes[0] + 2 * slopes[1])
-    compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
-    for backward, slope in zip(torch.autograd.grad(compiled(x, kappa).sum(), (x, kappa)), slopes, strict=True):
-        torch.testing.assert_close(backward, slope)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("function", [von_mises_cdf, lambda x, kappa: von_mises_dx_dconcentration(kappa, x)])
+def test_compiled_whole(function):
+    x = torch.tensor([-2.0, 0.1, 1.5], dtype=torch.float64, requires_grad=True)
+    kappa = torch.tensor([0.3, 3.0, 40.0], dtype=torch.float64, requires_grad=True)
+    compiled = torch.compile(function, fullgraph=True, backend="aot_eager")(x, kappa)
+    plain = function(x, kappa)
+    torch.testing.assert_close(compiled, plain)
+    slopes = [torch.autograd.grad(value.sum(), (x, kappa)) for value in (compiled, plain)]
+    torch.testing.assert_close(*slopes)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import tyro
-from rich.console import Console
-from rich.table import Table
 
 import reparam as rp
 
@@ -16,7 +14,4 @@ def run(words: list[str]) -> None:
 
 def _print() -> None:
     """The versions of reparam and of what it stands on, and what this installation can use."""
-    table = Table.grid(padding=(0, 2))
-    for name, value in rp.info().items():
-        table.add_row(name, str(value))
-    Console(highlight=False).print(table, markup=False)
+    print(rp.info())

@@ -58,6 +58,8 @@ class TorchStream:
 
     def normal(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
         """Exactly `torch.randn`."""
+        if self.generator is None:  # with the keyword, even None, torch takes no symbolic sizes
+            return torch.randn(shape, dtype=dtype, device=device)
         return torch.randn(shape, generator=self.generator, dtype=dtype, device=device)
 
     def uniform(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -66,7 +68,10 @@ class TorchStream:
         Clamping to the smallest float instead, as is common, puts an outlier of size `log(1e-38)` where the true
         quantile is `log(1e-8)`, once in every few million float32 draws.
         """
-        u = torch.rand(shape, generator=self.generator, dtype=dtype, device=device)
+        if self.generator is None:
+            u = torch.rand(shape, dtype=dtype, device=device)
+        else:
+            u = torch.rand(shape, generator=self.generator, dtype=dtype, device=device)
         return u.clamp(min=torch.finfo(dtype).eps / 4)
 
     def exponential(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:

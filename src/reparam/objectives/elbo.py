@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Literal
 
 from torch import Tensor
-from torch.distributions import Distribution, kl_divergence
+from torch.distributions import Distribution, Independent, kl_divergence
+from torch.distributions.kl import _KL_REGISTRY
 
 from reparam.errors import InvalidArgument
 from reparam.estimators import Estimator, Pathwise
@@ -114,6 +115,18 @@ def _sticking(
 
 
 def _closed_form(posterior: Distribution, prior: Distribution) -> Tensor | None:
+    """The registered divergence, or None.
+
+    An exact pair of classes is looked up here: the compiler cannot trace torch's own search along the class trees.
+    """
+    if type(posterior) is Independent and type(prior) is Independent:
+        dims = posterior.reinterpreted_batch_ndims
+        if dims == prior.reinterpreted_batch_ndims:
+            inner = _closed_form(posterior.base_dist, prior.base_dist)
+            return inner.sum(tuple(range(-dims, 0))) if inner is not None and dims else inner
+    registered = _KL_REGISTRY.get((type(posterior), type(prior)))
+    if registered is not None:
+        return registered(posterior, prior)
     try:
         return kl_divergence(posterior, prior)
     except NotImplementedError:

@@ -47,7 +47,8 @@ def iwae(
         With respect to the parameters of q, of p(z) and of the likelihood; an unbiased estimate of the gradient of
         :math:`\mathcal{L}_K`; K evaluations of the likelihood in one call. With :math:`\tilde w` the
         normalised weights, the doubly reparameterized gradient weighs the path through z by :math:`\tilde w_k^2` and
-        everything else by :math:`\tilde w_k`; it is first order only, and a graph of it raises `UnsupportedTransform`.
+        everything else by :math:`\tilde w_k`; it is first order only: a graph of it raises `UnsupportedTransform`,
+        and so does `torch.compile`.
 
     Errors:
         `NoPathwiseGradient` for a posterior whose samples cannot move, `InvalidArgument` for shapes that do not fit.
@@ -70,6 +71,12 @@ def iwae(
     if not doubly_reparameterized:
         log_weights = log_likelihood(z) + prior.log_prob(z) - posterior.log_prob(z)
         return torch.logsumexp(log_weights, 0) - math.log(samples)
+    if torch.compiler.is_compiling():
+        raise UnsupportedTransform(
+            "the doubly reparameterized gradient cannot be compiled: its factor is known only after the forward pass",
+            received="objectives.iwae(..., doubly_reparameterized=True) inside torch.compile",
+            instead="doubly_reparameterized=False there, or this call outside the compiled function",
+        )
     scale: list[Tensor] = []
     z = _ScaledPath.apply(z, scale)
     log_weights = log_likelihood(z) + prior.log_prob(z) - detached(posterior).log_prob(z)

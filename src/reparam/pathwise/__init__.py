@@ -4,6 +4,7 @@ Importing this room registers the rules below, by the same decorator that is ope
 """
 
 from reparam.pathwise import (
+    abstract,
     beta,
     composite,
     continuous_bernoulli,
@@ -16,10 +17,12 @@ from reparam.pathwise import (
     location_scale,
     logistic_normal,
     low_rank_normal,
+    mixture,
     multivariate_normal,
     pareto,
     relaxed,
     student_t,
+    von_mises,
     weibull,
     wishart,
 )
@@ -37,6 +40,7 @@ from reparam.pathwise.sample import Surrogate, rsample
 __all__ = [
     "Coverage",
     "Surrogate",
+    "abstract",
     "advise_with",
     "beta",
     "composite",
@@ -53,6 +57,7 @@ __all__ = [
     "location_scale",
     "logistic_normal",
     "low_rank_normal",
+    "mixture",
     "multivariate_normal",
     "parameter_like",
     "pareto",
@@ -60,6 +65,7 @@ __all__ = [
     "relaxed",
     "rsample",
     "student_t",
+    "von_mises",
     "weibull",
     "wishart",
 ]

@@ -34,7 +34,7 @@ def draw_log_gamma(concentration: Tensor, noise: BoundNoise, shape: Sequence[int
 
 
 def draw_log_gamma_ratio(above: Tensor, below: Tensor, noise: BoundNoise, shape: Sequence[int] | None = None) -> Tensor:
-    """The logarithm of x / y for independent standard Gammas x and y, without a gradient, from one call of the sampler."""
+    """The logarithm of the ratio of two independent standard Gammas, without a gradient, in one call of the sampler."""
     both = torch.stack(torch.broadcast_tensors(above.detach(), below.detach()), -1)
     log_x, log_y = draw_log_gamma(both, noise, (*(noise.shape if shape is None else shape), 2)).unbind(-1)
     return log_x - log_y

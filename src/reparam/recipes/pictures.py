@@ -90,4 +90,4 @@ def _save(path: Path, figure: Figure) -> None:
     # A canvas of its own: pyplot would choose a backend and keep the figure for the whole process.
     FigureCanvasAgg(figure)
     with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=DPI, format="png", bbox_inches="tight", pad_inches=0.05)
+        figure.savefig(temporary, dpi=DPI, format="png")

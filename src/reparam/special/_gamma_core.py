@@ -1,19 +1,21 @@
 r"""The one integral behind every function of :mod:`reparam.special.gamma`.
 
-Let :math:`L = \log X`, :math:`X \sim \mathrm{Gamma}(a, 1)`, with density :math:`q(\ell) = e^{a\ell - e^\ell} / \Gamma(a)`, and
-write :math:`\ell = \log x`. Relative to the density at :math:`\ell`, the mass above and below it is
+Let :math:`L = \log X`, :math:`X \sim \mathrm{Gamma}(a, 1)`, with density
+:math:`q(\ell) = e^{a\ell - e^\ell} / \Gamma(a)`, and write :math:`\ell = \log x`. Relative to the density at
+:math:`\ell`, the mass above and below it is
 
 .. math::
     \frac{1 - F}{q(\ell)} = \int_0^\infty e^{a s - x (e^s - 1)} ds, \qquad
     \frac{F}{q(\ell)} = \int_0^\infty e^{-a s + x (1 - e^{-s})} ds,
 
-and differentiating in :math:`a` under the sign multiplies the integrand by the score :math:`\ell \pm s - \psi(a)`. The upper
-integral is used for :math:`\ell \ge \psi(a + 1)`, where its score is positive; below, the lower one at :math:`a + 1`, where
-*its* score is one-signed, followed by one step of the recurrence :math:`F(a) = F(a + 1) + q(\ell) / a`. So nothing cancels on
-either side, and the integrals at small :math:`a` never stretch over the :math:`1 / a` decades that the variate does.
+and differentiating in :math:`a` under the sign multiplies the integrand by the score :math:`\ell \pm s - \psi(a)`.
+The upper integral is used for :math:`\ell \ge \psi(a + 1)`, where its score is positive; below, the lower one at
+:math:`a + 1`, where *its* score is one-signed, followed by one step of the recurrence
+:math:`F(a) = F(a + 1) + q(\ell) / a`. So nothing cancels on either side, and the integrals at small :math:`a` never
+stretch over the :math:`1 / a` decades that the variate does.
 
-Everything is written in :math:`\mu = \log(x / a)`, since :math:`x - a = a (e^\mu - 1)` and :math:`\ell - \psi` keep their
-relative accuracy in it when :math:`a` is large and :math:`x` is near :math:`a`.
+Everything is written in :math:`\mu = \log(x / a)`, since :math:`x - a = a (e^\mu - 1)` and :math:`\ell - \psi` keep
+their relative accuracy in it when :math:`a` is large and :math:`x` is near :math:`a`.
 """
 
 from __future__ import annotations
@@ -83,7 +85,8 @@ def digamma_excess(a: Tensor) -> Tensor:
     low, y = _raised(a)
     r = 1 / (y * y)
     excess = 0.5 / y - r * _horner(r, _STIRLING_SLOPE)
-    lowered = excess + torch.log1p(_SHIFT / torch.where(low, a, 1.0)) - torch.reciprocal(a.unsqueeze(-1) + _STEPS.to(a.device)).sum(-1)
+    steps = torch.reciprocal(a.unsqueeze(-1) + _STEPS.to(a.device)).sum(-1)
+    lowered = excess + torch.log1p(_SHIFT / torch.where(low, a, 1.0)) - steps
     return torch.where(low, lowered, excess)
 
 
@@ -130,7 +133,7 @@ def nearer_tail(a: Tensor, mu: Tensor) -> Tail:
     # log p(t) - log p(x) with t on either side of zero: a multiple of t, and the curvature of e^t.
     t = torch.where(upper, reach, -reach).unsqueeze(-1) * _NODES.to(a.device)
     line = torch.where(upper, -slope, slope).unsqueeze(-1) * t
-    log_ratio = torch.addcmul(line, x.unsqueeze(-1), torch.expm1(t) - t, value=-1)
+    log_ratio = line - x.unsqueeze(-1) * (torch.expm1(t) - t)
     mass, moment = (torch.exp(log_ratio) @ _MOMENTS.to(a.device)).unbind(-1)
     mass = reach * torch.exp(near - mu) * mass  # beyond e^700 the tail is exponential: its length is 1 / x
     return Tail(near, x, gap, upper, mass, reach * reach * moment)

@@ -1,9 +1,10 @@
 r"""The Gamma quantile, solved for :math:`\mu = \log(x / a)` by Halley's iteration on the logarithm of the nearer tail.
 
-:math:`\log F` and :math:`\log(1 - F)` are concave in :math:`\log x` (the density of :math:`\log X` is log-concave), so Newton's
-iteration converges from anywhere and Halley's, which is cubic, from the starts below: the power law
+:math:`\log F` and :math:`\log(1 - F)` are concave in :math:`\log x` (the density of :math:`\log X` is log-concave),
+so Newton's iteration converges from anywhere and Halley's, which is cubic, from the starts below: the power law
 :math:`F \approx x^a e^{-ax/(a + 1)} / \Gamma(a + 1)` in the lower tail, its counterpart
-:math:`1 - F \approx x^{a - 1} e^{-x} / \Gamma(a)` in the upper one when a is small, and Wilson and Hilferty's cube of a normal.
+:math:`1 - F \approx x^{a - 1} e^{-x} / \Gamma(a)` in the upper one when a is small, and Wilson and Hilferty's cube of
+a normal.
 """
 
 from __future__ import annotations

@@ -7,6 +7,8 @@ operations and every order of derivative is the derivative of the same accurate 
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor
 
@@ -25,9 +27,11 @@ def gammainc(a: Tensor | float, x: Tensor | float) -> Tensor:
         x: 0 ≤ x ≤ ∞. P(a, 0) = 0 and P(a, ∞) = 1.
 
     Returns:
-        P, with relative accuracy in the lower tail. NaN, with NaN gradients, where an argument is out of range.
+        P, to 1e-14 of its value (a tail of :math:`e^{-n}`: n times that) below :math:`x = e^{\psi(a + 1)}`, just above
+        the mean, and to 1e-15 above. NaN, with NaN gradients, where an argument is out of range.
 
-    Gradient: exact in a and x, to every order, in reverse and forward mode. At x = 0 the slope in x is the density's
+    Gradient: exact in a and x, to every order, in reverse and forward mode; the first derivatives to 1e-13, or
+    5e-15 / a where a is below 0.05. At x = 0 the slope in x is the density's
     limit (∞, 1 or 0 as a is below, at or above 1).
 
     Raises:
@@ -41,7 +45,7 @@ def gammainc(a: Tensor | float, x: Tensor | float) -> Tensor:
         >>> a = torch.tensor(2.0, requires_grad=True)
         >>> p = gammainc(a, 3.0)
         >>> round(p.item(), 6), round(torch.autograd.grad(p, a)[0].item(), 6)
-        (0.800852, -0.254482)
+        (0.800852, -0.197425)
     """
     return _regularised(a, x, complement=False)
 
@@ -49,7 +53,8 @@ def gammainc(a: Tensor | float, x: Tensor | float) -> Tensor:
 def gammaincc(a: Tensor | float, x: Tensor | float) -> Tensor:
     r"""Regularised upper incomplete Gamma function :math:`Q(a, x) = 1 - P(a, x)`, differentiable in both arguments.
 
-    Relative accuracy holds in the upper tail. Arguments, gradients, errors and references are :func:`gammainc`'s.
+    To 1e-14 of its value above :math:`x = e^{\psi(a + 1)}`, and to 1e-15 below. Arguments, gradients, errors and
+    references are :func:`gammainc`'s.
 
     Example:
         >>> round(gammaincc(torch.tensor(2.0, dtype=torch.float64), 700.0).log().item(), 6)
@@ -83,14 +88,20 @@ def gammaincinv(a: Tensor | float, p: Tensor | float) -> Tensor:
         >>> round(x.item(), 6), round(gammainc(2.0, x).item(), 6)
         (1.678347, 0.5)
     """
-    a, p, dtype = _prepare(a, p)
-    a, p = _poison((a > 0) & (a < torch.inf) & (p >= 0) & (p <= 1), a, p)
-    inner = (p > 0) & (p < 1)
-    safe_a, safe_p = torch.where(inner, a, 1.0), torch.where(inner, p, 0.5)
-    x = safe_a * torch.exp(log_quantile_ratio(safe_a, torch.log(safe_p), torch.log1p(-safe_p)))
-    end_a, end_p = torch.where(inner, 1.0, a), torch.where(inner, 0.5, p)
-    # x ~ p^(1/a) at 0 and oo at 1, value and slope.
-    return torch.where(inner, x, torch.pow(end_p, 1 / end_a) / (1 - end_p)).to(dtype)
+    return _quantile(a, p, complement=False)
+
+
+def gammainccinv(a: Tensor | float, q: Tensor | float) -> Tensor:
+    r"""Upper quantile of the Gamma(a, 1) distribution: the x with Q(a, x) = q, to relative accuracy at small q.
+
+    ∞ at q = 0 and 0 at q = 1. Arguments, gradients, errors and references are :func:`gammaincinv`'s, with the slope
+    in q the negative of its slope in p.
+
+    Example:
+        >>> round(gammainccinv(torch.tensor(2.0, dtype=torch.float64), 1e-300).item(), 6)
+        697.324211
+    """
+    return _quantile(a, q, complement=True)
 
 
 def log_gammaincinv(a: Tensor | float, log_p: Tensor | float) -> Tensor:
@@ -153,7 +164,7 @@ def gamma_dx_dconcentration(a: Tensor | float, x: Tensor | float) -> Tensor:
     Example:
         >>> x = torch.tensor(3.0, dtype=torch.float64)
         >>> round(gamma_dx_dconcentration(2.0, x).item(), 6)
-        1.703813
+        1.321799
     """
     a, x, dtype = _prepare(a, x)
     a, x = _poison((a > 0) & (a < torch.inf) & (x >= 0), a, x)
@@ -192,7 +203,7 @@ def gamma_dlogx_dconcentration(a: Tensor | float, log_x: Tensor | float) -> Tens
     Example:
         >>> log_x = torch.tensor(-7000.0, dtype=torch.float64)
         >>> round(gamma_dlogx_dconcentration(1e-4, log_x).item() / 1e7, 9)
-        6.999422801
+        6.999422949
     """
     a, log_x, dtype = _prepare(a, log_x)
     a, log_x = _poison((a > 0) & (a < torch.inf) & ~torch.isnan(log_x), a, log_x)
@@ -212,25 +223,44 @@ def _regularised(a: Tensor | float, x: Tensor | float, *, complement: bool) -> T
     # x^a has the value and the slope of P at x = 0, up to a factor that matters to neither; P(a, inf) = 1.
     end = torch.pow(torch.where(inner, 1.0, x).clamp(0, 1), torch.where(inner, 1.0, a))
     wanted = tail.upper if complement else ~tail.upper
-    value = torch.where(inner, torch.where(wanted, torch.exp(log_mass), -torch.expm1(log_mass)), 1 - end if complement else end)
+    mass = torch.exp(log_mass)
+    # Not -expm1(log_mass): its derivative forms exp(log_mass) as expm1 + 1, which has lost a small tail.
+    value = torch.where(inner, torch.where(wanted, mass, 1 - mass), 1 - end if complement else end)
     return value.to(dtype)
+
+
+def _quantile(a: Tensor | float, p: Tensor | float, *, complement: bool) -> Tensor:
+    a, p, dtype = _prepare(a, p)
+    a, p = _poison((a > 0) & (a < torch.inf) & (p >= 0) & (p <= 1), a, p)
+    inner = (p > 0) & (p < 1)
+    safe_a, safe_p = torch.where(inner, a, 1.0), torch.where(inner, p, 0.5)
+    logs = torch.log(safe_p), torch.log1p(-safe_p)
+    x = safe_a * torch.exp(log_quantile_ratio(safe_a, *(reversed(logs) if complement else logs)))
+    end_a, end_p = torch.where(inner, 1.0, a), torch.where(inner, 0.5, 1 - p if complement else p)
+    # x ~ p^(1/a) at 0 and oo at 1, value and slope.
+    return torch.where(inner, x, torch.pow(end_p, 1 / end_a) / (1 - end_p)).to(dtype)
 
 
 def _prepare(a: Tensor | float, x: Tensor | float) -> tuple[Tensor, Tensor, torch.dtype]:
     """Both arguments in float64 and one shape, and the dtype of the answer."""
-    dtype = torch.result_type(a, x)
-    if dtype.is_complex:
+    tensors = [t for t in (a, x) if isinstance(t, Tensor)]
+    # torch.result_type, which the compiler does not trace: a dimension outranks a scalar, a float an integer.
+    floats = [t for t in tensors if t.is_floating_point()]
+    dtypes = [t.dtype for t in floats if t.dim() > 0] or [t.dtype for t in floats] or [torch.get_default_dtype()]
+    if any(isinstance(t, complex) or (isinstance(t, Tensor) and t.is_complex()) for t in (a, x)):
         raise InvalidArgument(
             "the incomplete Gamma functions are defined here for real arguments only",
-            received=f"an argument of dtype {dtype}",
+            received=f"arguments of {_kind(a)} and {_kind(x)}",
             instead="pass real tensors, for instance z.real",
         )
-    if not dtype.is_floating_point:
-        dtype = torch.get_default_dtype()
-    device = next((t.device for t in (a, x) if isinstance(t, Tensor) and t.dim() > 0), None)
-    a, x = (torch.as_tensor(t, device=device, dtype=torch.float64) for t in (a, x))
-    a, x = torch.broadcast_tensors(a, x)
-    return a, x, dtype
+    device = next((t.device for t in tensors if t.dim() > 0), tensors[0].device if tensors else None)
+    wide = [torch.as_tensor(t, dtype=torch.float64, device=device) for t in (a, x)]
+    first, second = torch.broadcast_tensors(*wide)
+    return first, second, functools.reduce(torch.promote_types, dtypes)
+
+
+def _kind(argument: object) -> str:
+    return f"dtype {argument.dtype}" if isinstance(argument, Tensor) else f"type {type(argument).__name__}"
 
 
 def _log1mexp(t: Tensor) -> Tensor:

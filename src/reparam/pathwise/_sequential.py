@@ -1,0 +1,120 @@
+"""The components of a mixture, one coordinate at a time: each given the coordinates before it.
+
+`Components.tails(d, x)` is the conditional law of coordinate d at x; `Components.follow(d, x)` then fixes that
+coordinate, and returns its log-density. x has a last dimension that broadcasts over the components.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Independent, LowRankMultivariateNormal, MultivariateNormal
+
+from reparam.pathwise._tails import Tails, has_tails, parameters, rebuilt, tails
+from reparam.special.student_t import stdtr
+
+
+class Components(Protocol):
+    """Components whose coordinates can be taken in turn."""
+
+    def parameters(self) -> list[Tensor]:
+        """The tensors their laws are made of."""
+        ...
+
+    def tails(self, d: int, x: Tensor) -> Tails:
+        """Tails and log-density of coordinate d, given those already followed."""
+        ...
+
+    def follow(self, d: int, x: Tensor) -> None:
+        """Fix coordinate d at x."""
+        ...
+
+
+_SEQUENTIAL: dict[type[Distribution], Callable[..., Components]] = {}
+
+
+def register_sequential(cls: type[Distribution]) -> Callable[[Callable[..., Components]], Callable[..., Components]]:
+    """Say how the coordinates of a multivariate class can be taken in turn, so that mixtures of it get gradients."""
+
+    def add(make: Callable[..., Components]) -> Callable[..., Components]:
+        _SEQUENTIAL[cls] = make
+        return make
+
+    return add
+
+
+def components(dist: Distribution, dtype: torch.dtype) -> Components | None:
+    """The components of `dist`, whose last batch dimension numbers them, or None where the law is not known here."""
+    if type(dist) in _SEQUENTIAL:
+        return _SEQUENTIAL[type(dist)](dist, dtype)
+    base, event_dims = dist, 0
+    while type(base) is Independent:
+        base, event_dims = base.base_dist, event_dims + base.reinterpreted_batch_ndims
+    return Product(base, event_dims, dtype) if has_tails(type(base)) else None
+
+
+class Product:
+    """Independent coordinates: their laws do not depend on the coordinates before them."""
+
+    def __init__(self, base: Distribution, event_dims: int, dtype: torch.dtype) -> None:
+        self.base = rebuilt(
+            base, lambda p: p.to(dtype).flatten(p.dim() - event_dims) if event_dims else p.to(dtype).unsqueeze(-1)
+        )
+
+    def parameters(self) -> list[Tensor]:
+        return list(parameters(self.base).values())
+
+    def tails(self, d: int, x: Tensor) -> Tails:
+        return tails(rebuilt(self.base, lambda p: p[..., d]), x)
+
+    def follow(self, d: int, x: Tensor) -> None:
+        pass
+
+
+class Elliptical:
+    """A linear image of a spherical law, by its triangular factor: the Normal, and Student's t for a finite df."""
+
+    def __init__(self, loc: Tensor, scale_tril: Tensor, df: Tensor | None = None) -> None:
+        self.loc, self.scale_tril, self.df = torch.broadcast_tensors(loc, scale_tril[..., 0])[0], scale_tril, df
+        self.whitened: list[Tensor] = []
+
+    def parameters(self) -> list[Tensor]:
+        return [self.loc, self.scale_tril] + ([] if self.df is None else [self.df])
+
+    def tails(self, d: int, x: Tensor) -> Tails:
+        z, log_scale = self._whiten(d, x), self.scale_tril[..., d, d].log()
+        if self.df is None:
+            log_density = -(z * z) / 2 - 0.5 * math.log(2 * math.pi)
+            return Tails(torch.special.ndtr(z), torch.special.ndtr(-z), log_density - log_scale)
+        # Given d coordinates of squared length q, a t with d more degrees of freedom, widened by what q shows.
+        df, length = self.df + d, sum((w * w for w in self.whitened), torch.zeros_like(z))
+        widening = torch.sqrt((self.df + length) / df)
+        t = z / widening
+        normalizer = torch.lgamma((df + 1) / 2) - torch.lgamma(df / 2) - 0.5 * torch.log(df * math.pi)
+        log_density = normalizer - (df + 1) / 2 * torch.log1p(t * t / df)
+        return Tails(stdtr(df, t), stdtr(df, -t), log_density - widening.log() - log_scale)
+
+    def follow(self, d: int, x: Tensor) -> None:
+        self.whitened.append(self._whiten(d, x))
+
+    def _whiten(self, d: int, x: Tensor) -> Tensor:
+        centred = x - self.loc[..., d]
+        for j, z in enumerate(self.whitened):
+            centred = centred - self.scale_tril[..., d, j] * z
+        return centred / self.scale_tril[..., d, d]
+
+
+@register_sequential(MultivariateNormal)
+def sequential_normal(dist: MultivariateNormal, dtype: torch.dtype) -> Elliptical:
+    """Conditionals of a multivariate Normal."""
+    return Elliptical(dist.loc.to(dtype), dist._unbroadcasted_scale_tril.to(dtype))
+
+
+@register_sequential(LowRankMultivariateNormal)
+def sequential_low_rank_normal(dist: LowRankMultivariateNormal, dtype: torch.dtype) -> Elliptical:
+    """Conditionals of a multivariate Normal, whose triangular factor is formed for the purpose."""
+    return Elliptical(dist.loc.to(dtype), dist.scale_tril.to(dtype))

@@ -1,0 +1,29 @@
+"""The von Mises law on the circle, by inversion of its distribution function; base noise as a tensor is uniform."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.distributions import VonMises
+
+from reparam.noise import BoundNoise
+from reparam.pathwise._implicit import attach
+from reparam.pathwise._precision import rounded_once
+from reparam.pathwise._von_mises_quantile import standard_quantile
+from reparam.pathwise.registry import register
+from reparam.special.von_mises import von_mises_dx_dconcentration
+
+
+@register(VonMises, kind="implicit", reference="implicit; Figurnov, Mohamed and Mnih, NeurIPS 2018")
+@rounded_once
+def von_mises(dist: VonMises, noise: BoundNoise) -> Tensor:
+    """The location plus a standard sample, wrapped to [-pi, pi) as torch's; a cost must be a function on the circle."""
+    kappa = dist.concentration
+    x = attach(_slope, standard_quantile(kappa, noise.uniform()), kappa)
+    return torch.remainder(dist.loc + x + torch.pi, 2 * torch.pi) - torch.pi
+
+
+def _slope(x: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> tuple[Tensor]:
+    return (von_mises_dx_dconcentration(parameters[0], x),)
