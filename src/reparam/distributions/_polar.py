@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad, softplus
 
-from reparam.pathwise._implicit import _by_operations, attach
+from reparam.pathwise._implicit import attach
 from reparam.special._quadrature import gauss_legendre
 from reparam.special.spherical import angular_rate
 
@@ -46,8 +46,6 @@ def polar_quantile(u: Tensor, concentration: Tensor, dimension: int) -> Tensor:
     def slopes(at: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> tuple[Tensor]:
         return (2 * angular_rate(dimension, parameters[0], torch.sigmoid(-at), torch.sigmoid(at)),)
 
-    if torch.compiler.is_compiling():  # which takes no custom function that is given a closure
-        return _by_operations(slopes, s, [concentration.expand(s.shape)])
     return attach(slopes, s, concentration)
 
 
