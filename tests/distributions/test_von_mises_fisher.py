@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import mpmath
 import pytest
@@ -105,7 +106,7 @@ def test_quantile_and_slope_in_three_dimensions_are_the_closed_ones(kappa: float
     s, slope = torch.func.jvp(lambda c: polar_quantile(u, c, 3), (k,), (torch.ones_like(k),))
     with mpmath.workdps(60):
 
-        def logit(level: float, concentration: mpmath.mpf) -> mpmath.mpf:
+        def logit(level: Any, concentration: Any) -> Any:
             tail = mpmath.exp(-2 * concentration)
             w = 1 + mpmath.log(level + (1 - level) * tail) / concentration
             return mpmath.log((1 + w) / (1 - w))
@@ -123,19 +124,19 @@ def test_slope_is_the_derivative_of_the_distribution_function(d: int, kappa: flo
     u = torch.tensor([1e-3, 0.4, 0.95], dtype=torch.float64)
     s, slope = torch.func.jvp(lambda c: polar_quantile(u, c, d), (k,), (torch.ones_like(k),))
     with mpmath.workdps(25):
-        half = mpmath.mpf(d - 1) / 2
+        half: Any = mpmath.mpf(d - 1) / 2
 
-        def kernel(t: mpmath.mpf) -> mpmath.mpf:
+        def kernel(t: Any) -> Any:
             ratio = mpmath.cosh(t / 2) / mpmath.cosh(mpmath.asinh(kappa / half) / 2)
             return mpmath.exp(-2 * half * mpmath.log(ratio) + kappa * (mpmath.tanh(t / 2) - 1))
 
         mode, width = float(mpmath.asinh(kappa / half)), 1 / math.sqrt((d - 1) / 2)
         grid = [mode + width * step for step in (-60, -20, -12, -8, -6, -4, -2, 0, 2, 4, 6, 8, 12, 20, 60)]
-        total = mpmath.quad(kernel, grid)
-        mean = mpmath.quad(lambda t: mpmath.tanh(t / 2) * kernel(t), grid) / total
+        total: Any = mpmath.quad(kernel, grid)
+        mean: Any = mpmath.quad(lambda t: mpmath.tanh(t / 2) * kernel(t), grid) / total
         for point, value in zip(s.tolist(), slope.tolist(), strict=True):
             below = [g for g in grid if g < point] + [point]
-            score = mpmath.quad(lambda t: (mpmath.tanh(t / 2) - mean) * kernel(t), below)
+            score: Any = mpmath.quad(lambda t: (mpmath.tanh(t / 2) - mean) * kernel(t), below)
             assert value == pytest.approx(float(-score / kernel(mpmath.mpf(point))), rel=1e-8)
 
 
