@@ -4,32 +4,67 @@ from __future__ import annotations
 
 import pytest
 
+import reparam as rp
 from cases import CASES, Case
 from reparam import testing
 
-pytestmark = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+NOISE = {"generator": None, "philox": rp.noise.Philox(2014)}
 
 
+def rows(*paths: str):
+    chosen = [case for case in CASES if not paths or case.path in paths]
+    return pytest.mark.parametrize("case", chosen, ids=lambda case: case.name)
+
+
+@rows()
 def test_shapes(case: Case):
     testing.check_shapes(case.make, case.parameters)
 
 
+@rows()
 def test_every_parameter(case: Case):
     testing.check_every_parameter(case.make, case.parameters)
 
 
-def test_path(case: Case):
-    testing.check_path(case.make, case.parameters)
-
-
+@rows()
 def test_vmap(case: Case):
     testing.check_vmap(case.make, case.parameters)
 
 
+@rows("generator", "philox")
+def test_path(case: Case):
+    testing.check_path(case.make, case.parameters, noise=NOISE[case.path], draws=8)
+
+
+@rows("generator", "philox")
+def test_second_derivative(case: Case):
+    testing.check_second_derivative(case.make, case.parameters, noise=NOISE[case.path])
+
+
+@rows("cdf")
+def test_both_derivatives_hold_the_distribution_function(case: Case):
+    testing.check_implicit(case.make, case.parameters, cdf=case.cdf)
+
+
+@rows()
 def test_moments(case: Case):
     for statistic, exact in case.moments.values():
-        testing.check_moment(case.make, case.parameters, statistic, exact)
+        testing.check_moment(case.make, case.parameters, statistic, exact, samples=case.samples)
 
 
-def test_second_derivative(case: Case):
-    testing.check_second_derivative(case.make, case.parameters)
+@rows("moments")
+def test_curvature_of_moments(case: Case):
+    for statistic, exact in case.moments.values():
+        testing.check_curvature(case.make, case.parameters, statistic, exact, samples=case.samples)
+
+
+def test_the_table_is_complete():
+    """A row for every class with a rule, and a point for every parameter that `coverage` promises."""
+    held: dict[type, set[str]] = {}
+    for case in CASES:
+        held.setdefault(type(case.make(**case.parameters)), set()).update(case.parameters)
+    for row in rp.coverage():
+        ours = row.distribution.__module__.startswith(("torch.", "reparam."))
+        if ours and row.kind != "none" and row.distribution is not rp.distributions.HypersphericalUniform:
+            assert row.distribution in held, f"no row for {row.distribution.__name__}"
+            assert set(row.parameters) <= held[row.distribution], f"{row} has parameters that no row moves"

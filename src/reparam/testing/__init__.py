@@ -1,7 +1,9 @@
 """Conformance checks, public: a third party's rule inherits the tests ours pass."""
 
 from reparam.testing.conformance import (
+    check_curvature,
     check_every_parameter,
+    check_implicit,
     check_moment,
     check_path,
     check_rule,
@@ -15,7 +17,9 @@ __all__ = [
     "COMPARISONS",
     "FALSE_ALARM_RATE",
     "ZTest",
+    "check_curvature",
     "check_every_parameter",
+    "check_implicit",
     "check_moment",
     "check_path",
     "check_rule",
