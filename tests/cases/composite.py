@@ -52,7 +52,8 @@ def _pair_moments(covariance) -> Moments:
 
 
 def _of_tril(scale_tril: Tensor) -> Tensor:
-    return scale_tril @ scale_tril.mT
+    # What a caller puts above the diagonal is no parameter.
+    return scale_tril.tril() @ scale_tril.tril().mT
 
 
 LOGITS, PAIRS = t(0.3, -0.2), t((0.0, 0.0), (1.0, 1.5))
@@ -116,9 +117,10 @@ CASES = [
     Case(
         "TransformedDistribution",
         _transformed_normal,
-        {name: torch.tensor(v, dtype=torch.float64) for name, v in zip(
-            ("loc", "scale", "shift", "stretch"), (0.1, 0.4, -0.3, 0.8), strict=True
-        )},
+        {
+            name: torch.tensor(v, dtype=torch.float64)
+            for name, v in zip(("loc", "scale", "shift", "stretch"), (0.1, 0.4, -0.3, 0.8), strict=True)
+        },
         {
             "mean": (
                 itself,

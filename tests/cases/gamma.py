@@ -121,7 +121,9 @@ CASES = [
             "square": (
                 torch.square,
                 lambda concentration1, concentration0: (
-                    trigamma(concentration1) + trigamma(concentration0) + (psi(concentration1) - psi(concentration0)) ** 2
+                    trigamma(concentration1)
+                    + trigamma(concentration0)
+                    + (psi(concentration1) - psi(concentration0)) ** 2
                 ),
             ),
             "sigmoid": (

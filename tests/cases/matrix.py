@@ -88,6 +88,7 @@ CASES = [
             _wishart_moments(scale),
             path="philox",
             samples=SAMPLES,
+            unmapped=("df",),
         )
         for name, value, scale in (
             ("covariance_matrix", SPD, lambda covariance_matrix: symmetric(covariance_matrix)),

@@ -103,8 +103,10 @@ if hasattr(td, "GeneralizedPareto"):  # torch has it from 2.10 on
                 "mean": (itself, lambda loc, scale, concentration: loc + scale / (1 - concentration)),
                 "square": (
                     torch.square,
-                    lambda loc, scale, concentration: (loc + scale / (1 - concentration)) ** 2
-                    + scale**2 / ((1 - concentration) ** 2 * (1 - 2 * concentration)),
+                    lambda loc, scale, concentration: (
+                        (loc + scale / (1 - concentration)) ** 2
+                        + scale**2 / ((1 - concentration) ** 2 * (1 - 2 * concentration))
+                    ),
                 ),
             },
         )

@@ -18,7 +18,7 @@ EULER = 0.5772156649015329
 
 
 def t(*values) -> Tensor:
-    """A float64 tensor; of one number, without dimensions in no case: `t(1.0)` has shape (1,)."""
+    """The values as a float64 tensor of one dimension or more."""
     return torch.tensor(values, dtype=torch.float64)
 
 
@@ -36,6 +36,7 @@ class Case:
             "moments" of first and second order, for a rule that moves several variates by distribution functions.
         cdf: `cdf(x, **parameters)`, where the class has none.
         samples: how many, for each moment.
+        unmapped: parameters that `vmap` cannot batch, because torch's own constructor branches on their values.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Case:
     path: Path = "generator"
     cdf: Callable[..., Tensor] | None = None
     samples: int = 20_000
+    unmapped: tuple[str, ...] = ()
 
 
 def itself(x: Tensor) -> Tensor:

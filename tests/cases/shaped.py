@@ -16,9 +16,7 @@ def _through_normal(transform) -> Moments:
     """Moments of a transform of a standard normal variate, which has its own last place."""
 
     def expectation(statistic):
-        return lambda **p: over_normal(
-            lambda z: statistic(transform(z, **{k: v.unsqueeze(-1) for k, v in p.items()}))
-        )
+        return lambda **p: over_normal(lambda z: statistic(transform(z, **{k: v.unsqueeze(-1) for k, v in p.items()})))
 
     return {
         name: (statistic, expectation(statistic))
@@ -49,7 +47,7 @@ def _sinh_arcsinh(z: Tensor, loc: Tensor, scale: Tensor, skewness: Tensor, tailw
 
 def _triangle_wave(low: Tensor, high: Tensor, peak: Tensor) -> Tensor:
     sides = (high - peak) * low.cos() - (high - low) * peak.cos() + (peak - low) * high.cos()
-    return 2 * sides / ((high - low) * (peak - low) * (high - peak))
+    return -2 * sides / ((high - low) * (peak - low) * (high - peak))
 
 
 CASES = [
@@ -71,9 +69,7 @@ CASES = [
         "TanhNormal",
         TanhNormal,
         {"loc": t(0.3, -1.0), "scale": t(0.7, 0.4), "low": t(-1.0, 2.0), "high": t(1.5, 7.0)},
-        _through_normal(
-            lambda z, loc, scale, low, high: low + (high - low) * (1 + torch.tanh(loc + scale * z)) / 2
-        ),
+        _through_normal(lambda z, loc, scale, low, high: low + (high - low) * (1 + torch.tanh(loc + scale * z)) / 2),
     ),
     Case(
         "TruncatedNormal",

@@ -80,7 +80,12 @@ def _relaxed() -> list[Case]:
     ):
         binary = {"temperature": t(0.7, 2.0), name: value(t(0.3, -1.0))}
         rows += [
-            Case(f"{cls.__name__}-{name}", cls, binary, _logistic_moments(recover, lambda f=to_logits, **p: f(*p.values())))
+            Case(
+                f"{cls.__name__}-{name}",
+                cls,
+                binary,
+                _logistic_moments(recover, lambda f=to_logits, **p: f(*p.values())),
+            )
             for cls, recover in ((LogitRelaxedBernoulli, itself), (td.RelaxedBernoulli, torch.logit))
         ]
     for name, value, to_logits in (
@@ -89,7 +94,12 @@ def _relaxed() -> list[Case]:
     ):
         several = {"temperature": torch.tensor(0.8, dtype=torch.float64), name: value(t(0.3, -1.0, 0.5))}
         rows += [
-            Case(f"{cls.__name__}-{name}", cls, several, _contrast_moments(log_of, lambda f=to_logits, **p: f(*p.values())))
+            Case(
+                f"{cls.__name__}-{name}",
+                cls,
+                several,
+                _contrast_moments(log_of, lambda f=to_logits, **p: f(*p.values())),
+            )
             for cls, log_of in ((ExpRelaxedCategorical, itself), (td.RelaxedOneHotCategorical, torch.log))
         ]
     return rows

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 
 import reparam as rp
@@ -28,7 +30,9 @@ def test_every_parameter(case: Case):
 
 @rows()
 def test_vmap(case: Case):
-    testing.check_vmap(case.make, case.parameters)
+    constant = {name: case.parameters[name] for name in case.unmapped}
+    mapped = {name: value for name, value in case.parameters.items() if name not in constant}
+    testing.check_vmap(functools.partial(case.make, **constant), mapped)
 
 
 @rows("generator", "philox")

@@ -131,14 +131,18 @@ def check_implicit(
 def _check_held(
     make: Maker, parameters: Parameters, names: Sequence[str], cdf: Callable[..., Tensor], draws: int
 ) -> None:
-    path, h = _path(make, parameters, names, draws, None), 1e-2
-    at = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    x = path(*[at] * len(names))
+    # A copy of the parameters for each draw, so that one backward pass serves all of them.
+    h, at = 1e-2, torch.zeros(draws, dtype=torch.float64, requires_grad=True)
+
+    def moved(step: Tensor | float) -> dict[str, Tensor]:
+        return {**parameters, **{name: _stepped(parameters[name], step) for name in names}}
+
+    copies = {k: v if k in names else v.expand(draws, *v.shape) for k, v in moved(at).items()}
+    x = rsample(make(**copies), noise=torch.Generator().manual_seed(2014))
     first, second = _two_derivatives(x, at)
 
     def probability(step: float) -> Tensor:
-        moved = {name: parameters[name] + step * _tangent(parameters[name]) for name in names}
-        return cdf(x.detach() + step * first + step**2 / 2 * second, **{**parameters, **moved}).detach()
+        return cdf(x.detach() + step * first + step**2 / 2 * second, **moved(step)).detach()
 
     back2, back, middle, ahead, ahead2 = (probability(k * h) for k in (-2, -1, 0, 1, 2))
     density = make(**parameters).log_prob(x.detach()).exp()
@@ -150,22 +154,27 @@ def _check_held(
         assert worst <= rtol, f"derivative {order} in {', '.join(names)} leaves the distribution function: {worst:.1e}"
 
 
+def _stepped(value: Tensor, step: Tensor | float) -> Tensor:
+    """The value moved along its tangent, by a step or by one for each draw."""
+    if isinstance(step, Tensor):
+        step = step.view(-1, *[1] * value.dim())
+    return value + step * _tangent(value)
+
+
 def _two_derivatives(x: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
-    """The first two derivatives of each entry of x in the scalar `at`; zero where x is linear in it."""
-    entries = x.flatten()
-    first = torch.stack([torch.autograd.grad(entry, at, create_graph=True)[0] for entry in entries])
+    """The first two derivatives of each entry of x in its draw's step; the second is zero where x is linear in it."""
+    columns = x.reshape(len(at), -1).unbind(-1)
+    first = [torch.autograd.grad(column.sum(), at, create_graph=True)[0] for column in columns]
     second = [
-        torch.autograd.grad(slope, at, retain_graph=True, allow_unused=True, materialize_grads=True)[0]
+        torch.autograd.grad(slope.sum(), at, retain_graph=True, allow_unused=True, materialize_grads=True)[0]
         if slope.requires_grad
         else torch.zeros_like(slope)
         for slope in first
     ]
-    return first.detach().view(x.shape), torch.stack(second).view(x.shape)
+    return tuple(torch.stack(columns, -1).detach().view(x.shape) for columns in (first, second))
 
 
-def _path(
-    make: Maker, parameters: Parameters, names: Sequence[str], draws: int, noise: Noise
-) -> Callable[..., Tensor]:
+def _path(make: Maker, parameters: Parameters, names: Sequence[str], draws: int, noise: Noise) -> Callable[..., Tensor]:
     """The sample at fixed noise as a function of a step for each named parameter, in a direction it stays valid in."""
     directions = {name: _tangent(parameters[name]) for name in names}
 
