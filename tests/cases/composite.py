@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch import distributions as td
@@ -19,7 +21,7 @@ def _mixture(components, **weights: Tensor) -> td.MixtureSameFamily:
     return td.MixtureSameFamily(td.Categorical(**weights, validate_args=False), components)
 
 
-def _weighted(weight_of, of_component) -> object:
+def _weighted(weight_of: Callable[..., Tensor], of_component: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def exact(loc: Tensor, scale: Tensor, **weights: Tensor) -> Tensor:
         return (weight_of(*weights.values()) * of_component(loc, scale)).sum(-1)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch import distributions as td
 
 from cases.row import Case, Moments, t
-from cases.vector import SPD, symmetric
+from cases.vector import SPD, from_tril, symmetric
 from reparam.distributions import InverseWishart, MatrixNormal
 
 SAMPLES = 4_000
@@ -54,17 +54,13 @@ def _inverse_wishart_moments(scale: Callable[..., Tensor]) -> Moments:
     }
 
 
-def _from_tril(scale_tril: Tensor) -> Tensor:
-    return scale_tril @ scale_tril.mT
-
-
 def _matrix_wave(loc: Tensor, row_scale_tril: Tensor, column_scale_tril: Tensor) -> Tensor:
     spread = (row_scale_tril.mT @ WEIGHT @ column_scale_tril).square().sum()
     return torch.cos((WEIGHT * loc).sum()) * torch.exp(-spread / 2)
 
 
 def _matrix_cross(loc: Tensor, row_scale_tril: Tensor, column_scale_tril: Tensor) -> Tensor:
-    rows, columns = _from_tril(row_scale_tril), _from_tril(column_scale_tril)
+    rows, columns = from_tril(row_scale_tril), from_tril(column_scale_tril)
     return loc[0, 0] * loc[1, 1] + rows[0, 1] * columns[0, 1]
 
 
@@ -93,7 +89,7 @@ CASES = [
         for name, value, scale in (
             ("covariance_matrix", SPD, lambda covariance_matrix: symmetric(covariance_matrix)),
             ("precision_matrix", SPD, lambda precision_matrix: torch.linalg.inv(symmetric(precision_matrix))),
-            ("scale_tril", torch.linalg.cholesky(SPD), _from_tril),
+            ("scale_tril", torch.linalg.cholesky(SPD), from_tril),
         )
     ),
     *(
@@ -106,7 +102,7 @@ CASES = [
             samples=SAMPLES,
         )
         for name, value, scale in (
-            ("scale_tril", torch.linalg.cholesky(SPD), _from_tril),
+            ("scale_tril", torch.linalg.cholesky(SPD), from_tril),
             ("scale_matrix", SPD, lambda scale_matrix: symmetric(scale_matrix)),
         )
     ),

@@ -50,7 +50,7 @@ def _student_moments(covariance: Callable[..., Tensor]) -> Moments:
     return {"cross": (product, cross), "wave": (wave, wave_of)}
 
 
-def _from_tril(scale_tril: Tensor) -> Tensor:
+def from_tril(scale_tril: Tensor) -> Tensor:
     return scale_tril @ scale_tril.mT
 
 
@@ -70,7 +70,7 @@ CASES = [
         for name, value, covariance in (
             ("covariance_matrix", SPD, lambda covariance_matrix: symmetric(covariance_matrix)),
             ("precision_matrix", SPD, lambda precision_matrix: torch.linalg.inv(symmetric(precision_matrix))),
-            ("scale_tril", torch.linalg.cholesky(SPD), _from_tril),
+            ("scale_tril", torch.linalg.cholesky(SPD), from_tril),
         )
     ),
     Case(
@@ -89,7 +89,7 @@ CASES = [
             samples=4_000,
         )
         for name, value, covariance in (
-            ("scale_tril", torch.linalg.cholesky(SPD), _from_tril),
+            ("scale_tril", torch.linalg.cholesky(SPD), from_tril),
             ("scale_matrix", SPD, lambda scale_matrix: symmetric(scale_matrix)),
         )
     ),

@@ -60,15 +60,3 @@ def test_moments(case: Case):
 def test_curvature_of_moments(case: Case):
     for statistic, exact in case.moments.values():
         testing.check_curvature(case.make, case.parameters, statistic, exact, samples=case.samples)
-
-
-def test_the_table_is_complete():
-    """A row for every class with a rule, and a point for every parameter that `coverage` promises."""
-    held: dict[type, set[str]] = {}
-    for case in CASES:
-        held.setdefault(type(case.make(**case.parameters)), set()).update(case.parameters)
-    for row in rp.coverage():
-        ours = row.distribution.__module__.startswith(("torch.", "reparam."))
-        if ours and row.kind != "none" and row.distribution is not rp.distributions.HypersphericalUniform:
-            assert row.distribution in held, f"no row for {row.distribution.__name__}"
-            assert set(row.parameters) <= held[row.distribution], f"{row} has parameters that no row moves"

@@ -23,7 +23,11 @@ Exact = Callable[..., Tensor]
 
 
 def check_rule(
-    make: Maker, parameters: Parameters, *, moments: Mapping[str, tuple[Statistic, Exact]] | None = None
+    make: Maker,
+    parameters: Parameters,
+    *,
+    moments: Mapping[str, tuple[Statistic, Exact]] | None = None,
+    cdf: Callable[..., Tensor] | None = None,
 ) -> None:
     r"""Every deterministic check below, and the statistical one for each moment given.
 
@@ -32,6 +36,8 @@ def check_rule(
         parameters: where to test, in float64.
         moments: by name, a statistic of the sample (over event dimensions) and its exact expectation as a
             differentiable function of the parameters.
+        cdf: `cdf(x, **parameters)`, the distribution function of a univariate law whose rule is implicit. Its sample is
+            held against that, and not against the sampler's path at fixed noise.
 
     Example:
         >>> import torch, reparam as rp
@@ -42,9 +48,12 @@ def check_rule(
     """
     check_shapes(make, parameters)
     check_every_parameter(make, parameters)
-    check_path(make, parameters)
-    check_second_derivative(make, parameters)
     check_vmap(make, parameters)
+    if cdf is None:
+        check_path(make, parameters)
+        check_second_derivative(make, parameters)
+    else:
+        check_implicit(make, parameters, cdf=cdf)
     for statistic, exact in (moments or {}).values():
         check_moment(make, parameters, statistic, exact)
 
@@ -171,7 +180,7 @@ def _two_derivatives(x: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
         else torch.zeros_like(slope)
         for slope in first
     ]
-    return tuple(torch.stack(columns, -1).detach().view(x.shape) for columns in (first, second))
+    return torch.stack(first, -1).detach().view(x.shape), torch.stack(second, -1).view(x.shape)
 
 
 def _path(make: Maker, parameters: Parameters, names: Sequence[str], draws: int, noise: Noise) -> Callable[..., Tensor]:
@@ -254,6 +263,8 @@ def _check_moment(
 def _derivatives(value: Tensor, leaves: Parameters, directions: Parameters, order: int) -> dict[str, Tensor]:
     """The gradient of the sum of `value`, or the gradient of its derivative in a fixed direction."""
     total, again = value.sum(), order > 1
+    if not total.requires_grad:  # the derivative of something linear
+        return {name: torch.zeros_like(leaf) for name, leaf in leaves.items()}
     gradients = torch.autograd.grad(
         total, list(leaves.values()), create_graph=again, allow_unused=True, materialize_grads=True
     )
