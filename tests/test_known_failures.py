@@ -19,6 +19,8 @@ These stand elsewhere, next to the family they are about:
 * TruncatedNormal at 30 sigma in float32: `distributions/test_truncated_normal.py`, `test_float32_at_thirty_sigma`.
 * Classes without a sample gradient (VonMises, MixtureSameFamily, LKJCholesky), second derivatives, and `vmap` in each
   randomness mode: every row of `cases`, by `pathwise/test_table.py`.
+* `torch.compile(fullgraph=True)`, static and dynamic, which fails on torch's Gamma, Beta, Dirichlet, VonMises and
+  Wishart: `test_matrix.py`.
 * torch's process-wide validation switch: `pathwise/test_validation.py`, `test_our_check_stands_when_torch_s_is_off`.
 """
 
@@ -50,8 +52,6 @@ def leaf(*values: float, dtype: torch.dtype = F64) -> Tensor:
 def test_a_normal_around_a_tensor_of_means_moves_with_it():
     """`torch.normal(mean, std)` of tensors has a `grad_fn`, and its gradient in the mean is 0; it is 1."""
     mean, std = leaf(0.5, -1.0), leaf(1.0, 2.0)
-    silent = torch.autograd.grad(torch.normal(mean, std).sum(), mean)[0]
-    assert (silent == 0).all(), "torch has mended this; so much the better"
     x = rp.rsample(td.Normal(mean, std))
     to_mean, to_std = torch.autograd.grad(x.sum(), (mean, std))
     assert (to_mean == 1).all()
@@ -221,30 +221,11 @@ def test_vmap_with_a_generator(mode: str):
     assert (x[0] == x[1]).item() == (mode == "same")
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("name", ["Beta", "Dirichlet", "Gamma"])
-def test_compiled_for_any_shape(name: str):
-    """`torch.compile(fullgraph=True, dynamic=True)` fails on torch's samplers of these three."""
-    make = IMPLICIT[name][0]
-
-    def moved(*parameters: Tensor) -> Tensor:
-        return rp.rsample(make(*parameters, validate_args=False), (4,))
-
-    torch._dynamo.reset()
-    compiled = torch.compile(moved, fullgraph=True, backend="aot_eager", dynamic=True)
-    for size in (3, 5):
-        values = [torch.full((size,), v, requires_grad=True) for v in (0.4, 2.0)[: len(IMPLICIT[name][1])]]
-        results = []
-        for call in (moved, compiled):
-            torch.manual_seed(1)
-            x = call(*values)
-            results.append([x.detach(), *torch.autograd.grad((x * torch.arange(size)).sum(), values)])
-        for eager, traced in zip(*results, strict=True):
-            torch.testing.assert_close(traced, eager)
-
-
 def test_a_compiled_wrapper_does_not_turn_our_checks_off():
-    """Making any compiled function turns torch's validation off for the whole process: `Normal(0, -1)` then passes."""
+    """Making any compiled function turns torch's validation off for the whole process: `Normal(0, -1)` then passes.
+
+    A torch that has mended this raises its own error, at the constructor.
+    """
     before = td.Distribution._validate_args
     try:
         torch.compile(torch.sin, backend="eager")(torch.zeros(1))
