@@ -10,7 +10,7 @@ from scipy import stats
 
 from reparam.distributions import GeneralizedNormal
 
-from .conformance import UNIVARIATE_CHECKS, Case
+from .conformance import UNIVARIATE_CHECKS, Case, pairs
 
 
 def cdf(x, loc, scale, power):
@@ -29,8 +29,7 @@ EXTREMES = ({"power": 0.2}, {"power": 1e3}, {"loc": 1e6, "scale": 1e-3}, {"scale
 CASES = [row(0.3, 2.0, 1.4, extremes=EXTREMES), row(-1.0, 0.5, 0.6), row(0.5, 2.0, 8.0)]
 
 
-@pytest.mark.parametrize("check", UNIVARIATE_CHECKS)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize(("case", "check"), pairs(CASES, UNIVARIATE_CHECKS))
 def test_conforms(case: Case, check: Callable[[Case], None]) -> None:
     check(case)
 
