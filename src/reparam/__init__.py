@@ -1,11 +1,11 @@
 """reparam: backpropagate through any random sample."""
 
-from reparam import noise, objectives, special, testing
+from reparam import distributions, noise, objectives, special, testing
 from reparam.errors import DataError, InvalidArgument, NoPathwiseGradient, ReparamError, UnsupportedTransform
 from reparam.estimators import Draw, Enumerate, LeaveOneOut, Pathwise, ScoreFunction
 from reparam.expectation import estimator_for, expect
 from reparam.info import info
-from reparam.pathwise import coverage, register, rsample
+from reparam.pathwise import coverage, register, rsample, rsample_with_log_prob
 from reparam.version import __version__
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "UnsupportedTransform",
     "__version__",
     "coverage",
+    "distributions",
     "estimator_for",
     "expect",
     "info",
@@ -28,6 +29,7 @@ __all__ = [
     "objectives",
     "register",
     "rsample",
+    "rsample_with_log_prob",
     "special",
     "testing",
 ]

@@ -111,6 +111,13 @@ def test_run_leaves_everything_behind(tmp_path):
     assert saved["cpu_seconds"] > 0
 
 
+def test_threads_are_given_back_after_an_error(tmp_path):
+    before = torch.get_num_threads()
+    with pytest.raises(InvalidArgument, match="diverged"):
+        train(Config(epochs=2, learning_rate=1e6, threads=before + 1), tmp_path, QUIET)
+    assert torch.get_num_threads() == before
+
+
 def test_thirty_epochs_learn_the_digits(tmp_path):
     summary = train(Config(epochs=30, learning_rate=3e-3), tmp_path, QUIET)
     assert summary["test_elbo"] > -24.5
@@ -162,6 +169,7 @@ def test_seed_fixes_the_run_and_nothing_else_moves(tmp_path, config):
         {"stick_the_landing": True, "objective": "iwae"},
         {"doubly_reparameterized": True},
         {"device": "abacus"},
+        {"threads": 0},
     ],
     ids=str,
 )

@@ -6,9 +6,10 @@ import dataclasses
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 from torch.distributions import Distribution
 
-from reparam.estimators.base import ParticleEstimator, Proposal, require_samples
+from reparam.estimators.base import Cost, Draw, ParticleEstimator, Proposal, require_samples
 from reparam.noise import NoiseSource
 from reparam.pathwise import draw
 
@@ -44,6 +45,10 @@ class Pathwise(ParticleEstimator):
 
     def __post_init__(self) -> None:
         require_samples("Pathwise", self.samples, 1)
+
+    def combine(self, draw: Draw, costs: Tensor, f: Cost) -> Tensor:
+        """The mean: the weights are all 1/K, and a step of training need not multiply by them."""
+        return costs.squeeze(0) if costs.shape[0] == 1 else costs.mean(0)
 
     def propose(self, dist: Distribution, sample_shape: torch.Size, noise: NoiseSource) -> Proposal:
         """Points that carry the gradient."""

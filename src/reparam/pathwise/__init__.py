@@ -26,6 +26,7 @@ from reparam.pathwise import (
     weibull,
     wishart,
 )
+from reparam.pathwise.joint import rsample_with_log_prob
 from reparam.pathwise.registry import (
     Coverage,
     advise_with,
@@ -64,6 +65,7 @@ __all__ = [
     "register",
     "relaxed",
     "rsample",
+    "rsample_with_log_prob",
     "student_t",
     "von_mises",
     "weibull",

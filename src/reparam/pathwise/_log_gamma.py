@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch._C._functorch import CVmapInterpreterPtr, RandomnessType, TransformType, get_interpreter_stack
 
+from reparam.checks import values_visible
 from reparam.noise import BoundNoise
 from reparam.pathwise._implicit import attach
 from reparam.special.gamma import gamma_dlogx_dconcentration, log_gammaincinv
@@ -38,6 +39,19 @@ def draw_log_gamma_ratio(above: Tensor, below: Tensor, noise: BoundNoise, shape:
     both = torch.stack(torch.broadcast_tensors(above.detach(), below.detach()), -1)
     log_x, log_y = draw_log_gamma(both, noise, (*(noise.shape if shape is None else shape), 2)).unbind(-1)
     return log_x - log_y
+
+
+def draw_moderate_gamma(concentration: Tensor, noise: BoundNoise) -> Tensor | None:
+    """A standard Gamma variate itself, without a gradient, where none of them can leave the floats and all can be seen.
+
+    Half the operations of the logarithm's way, for the concentrations most people use.
+    """
+    if concentration.device.type != "cpu" or not values_visible() or not noise.is_torch_stream:
+        return None
+    a = concentration.detach()
+    if a.numel() == 0 or a.min() < 0.5:
+        return None
+    return torch._standard_gamma(a.expand(noise.shape), **_generator(noise))
 
 
 def _slope(log_x: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> tuple[Tensor]:

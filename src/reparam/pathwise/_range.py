@@ -24,7 +24,7 @@ def exp_in_range(log_x: Tensor) -> Tensor:
     the derivative is still `x dlog_x`: negligible for a cost of x, and right for a cost of log x.
     """
     low, high = _LOG_LIMITS[log_x.dtype]
-    lift = (low - log_x.detach()).clamp_(min=0)
+    lift = (low - log_x.detach()).clamp(min=0)
     return torch.exp(log_x.clamp(max=high) + lift)
 
 

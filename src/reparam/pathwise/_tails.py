@@ -142,7 +142,7 @@ def tails(dist: Distribution, x: Tensor) -> Tails:
 
 def rebuilt(dist: Distribution, change: Callable[[Tensor], Tensor]) -> Distribution:
     """The same law with each parameter passed through `change`, and no validation."""
-    cls = type(dist)
+    cls: Callable[..., Distribution] = type(dist)
     return cls(**{name: change(value) for name, value in parameters(dist).items()}, validate_args=False)
 
 

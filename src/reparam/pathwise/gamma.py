@@ -7,15 +7,18 @@ other noise from the quantile function, so base noise as a tensor is uniform in 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from torch import Tensor
 from torch.distributions import Chi2, Gamma, InverseGamma
 
 from reparam.noise import BoundNoise
-from reparam.pathwise._log_gamma import log_gamma
+from reparam.pathwise._implicit import attach
+from reparam.pathwise._log_gamma import draw_moderate_gamma, log_gamma
 from reparam.pathwise._precision import rounded_once
 from reparam.pathwise._range import exp_in_range
 from reparam.pathwise.registry import register
+from reparam.special.gamma import gamma_dx_dconcentration
 
 _IMPLICIT = "implicit; Figurnov, Mohamed and Mnih, NeurIPS 2018"
 
@@ -24,18 +27,31 @@ _IMPLICIT = "implicit; Figurnov, Mohamed and Mnih, NeurIPS 2018"
 @rounded_once
 def gamma(dist: Gamma, noise: BoundNoise) -> Tensor:
     """A standard Gamma over the rate."""
-    return exp_in_range(log_gamma(dist.concentration, noise) - dist.rate.log())
+    x = draw_moderate_gamma(dist.concentration, noise)
+    if x is None:
+        return exp_in_range(log_gamma(dist.concentration, noise) - dist.rate.log())
+    return attach(_slope, x, dist.concentration) / dist.rate
 
 
 @register(Chi2, kind="implicit", parameters=("df",), reference=_IMPLICIT)
 @rounded_once
 def chi2(dist: Chi2, noise: BoundNoise) -> Tensor:
     """Twice a standard Gamma of half the degrees of freedom."""
-    return exp_in_range(log_gamma(dist.concentration, noise) + math.log(2))
+    x = draw_moderate_gamma(dist.concentration, noise)
+    if x is None:
+        return exp_in_range(log_gamma(dist.concentration, noise) + math.log(2))
+    return 2 * attach(_slope, x, dist.concentration)
 
 
 @register(InverseGamma, kind="implicit", reference=_IMPLICIT)
 @rounded_once
 def inverse_gamma(dist: InverseGamma, noise: BoundNoise) -> Tensor:
     """The rate over a standard Gamma, whose logarithm is finite where the Gamma underflows."""
-    return exp_in_range(dist.rate.log() - log_gamma(dist.concentration, noise))
+    x = draw_moderate_gamma(dist.concentration, noise)
+    if x is None:
+        return exp_in_range(dist.rate.log() - log_gamma(dist.concentration, noise))
+    return dist.rate / attach(_slope, x, dist.concentration)
+
+
+def _slope(x: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> tuple[Tensor]:
+    return (gamma_dx_dconcentration(parameters[0], x),)

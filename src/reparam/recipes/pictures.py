@@ -16,6 +16,7 @@ from reparam.recipes.files import replacing
 DPI = 200
 BETWEEN = 0.12  # the gap between two images, in image widths
 COLORS = ("#4477aa", "#cc6633")
+EDGE = 0.01  # white around the images, in figure widths
 FEW = 12  # fewer points than this are marked on a curve
 
 
@@ -53,7 +54,7 @@ def _save_rows(path: Path, rows: Sequence[Tensor], labels: Sequence[str], group:
             canvas[top : top + height, left : left + width] = image
     figure = Figure(figsize=(6.0, 6.0 * canvas.shape[0] / canvas.shape[1]))
     margin = 0.07 if labels else 0.0
-    axes = figure.add_axes((margin, 0.0, 1.0 - margin, 1.0))
+    axes = figure.add_axes((margin + EDGE, EDGE, 1.0 - margin - 2 * EDGE, 1.0 - 2 * EDGE))
     axes.imshow(canvas.numpy(), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
     axes.set_axis_off()
     for label, top in zip(labels, tops, strict=False):

@@ -5,6 +5,14 @@ from reparam.special.bessel import (
     bessel_ratio_complement,
     log_ive,
 )
+from reparam.special.beta import (
+    beta_dlogit_dconcentration0,
+    beta_dlogit_dconcentration1,
+    beta_dx_dconcentration0,
+    beta_dx_dconcentration1,
+    betainc,
+    betaincc,
+)
 from reparam.special.gamma import (
     gamma_dlogx_dconcentration,
     gamma_dx_dconcentration,
@@ -26,6 +34,10 @@ from reparam.special.spherical import (
     von_mises_fisher_dw_dconcentration,
     von_mises_fisher_log_normalizer,
 )
+from reparam.special.student_t import (
+    stdtr,
+    student_t_dx_ddf,
+)
 from reparam.special.von_mises import (
     von_mises_cdf,
     von_mises_dx_dconcentration,
@@ -34,6 +46,12 @@ from reparam.special.von_mises import (
 __all__ = [
     "bessel_ratio",
     "bessel_ratio_complement",
+    "beta_dlogit_dconcentration0",
+    "beta_dlogit_dconcentration1",
+    "beta_dx_dconcentration0",
+    "beta_dx_dconcentration1",
+    "betainc",
+    "betaincc",
     "gamma_dlogx_dconcentration",
     "gamma_dx_dconcentration",
     "gammainc",
@@ -46,6 +64,8 @@ __all__ = [
     "log_ndtr",
     "ndtri",
     "ndtri_exp",
+    "stdtr",
+    "student_t_dx_ddf",
     "truncated_ndtri",
     "von_mises_cdf",
     "von_mises_dx_dconcentration",

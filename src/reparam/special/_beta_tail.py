@@ -78,8 +78,8 @@ def log_density(a: Tensor, b: Tensor, u: Tensor) -> Tensor:
     high = log1p_excess(-delta / b, logsigmoid(-u) + torch.log1p(a / b))
     # The logarithms apart: a * b / (a + b) may leave the range of a float where its parts do not.
     spread = torch.log(a) + torch.log(b) - torch.log(a + b) - math.log(2 * math.pi)
-    corrections = stirling_error(a + b) - stirling_error(a) - stirling_error(b)
-    return 0.5 * spread - a * low - b * high + corrections
+    both, first, second = stirling_error(torch.stack([a + b, a, b])).unbind()
+    return 0.5 * spread - a * low - b * high + (both - first - second)
 
 
 def tail_rule(p: Tensor, q: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -98,23 +98,23 @@ def tail_rule(p: Tensor, q: Tensor, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _log_ratios(u: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:
-    r""":math:`\log t/x \le 0` and :math:`\log (1-t)/(1-x) \ge 0` for t at logit u - s, x at logit u."""
-    near = s.clamp(max=0.5)
-    low = -torch.log1p(torch.sigmoid(-u) * torch.expm1(near))
-    high = -torch.log1p(torch.sigmoid(u) * torch.expm1(-near))
-    far = s > 0.5
-    return (
-        torch.where(far, logsigmoid(u - s) - logsigmoid(u), low),
-        torch.where(far, logsigmoid(s - u) - logsigmoid(-u), high),
-    )
+    r""":math:`\log t/x \le 0` and :math:`\log (1-t)/(1-x) \ge 0` for t at logit u - s, x at logit u.
+
+    They differ by s, exactly. The one that is small against s is computed, the other follows without cancellation.
+    """
+    left = u < 1  # right of it, s stays below about 70: p is at least 1 there
+    growth = torch.where(left, torch.sigmoid(u), torch.sigmoid(-u)) * torch.expm1(torch.where(left, -s, s))
+    small = -torch.log1p(growth)
+    return torch.where(left, small - s, small), torch.where(left, small, small + s)
 
 
 def _tail_length(p: Tensor, q: Tensor, u: Tensor) -> Tensor:
     """How far below u the density of logit Beta(p, q) must be followed."""
+    height = p * logsigmoid(u) + q * logsigmoid(-u)
 
     def fall(s: Tensor) -> tuple[Tensor, Tensor]:
-        low, high = _log_ratios(u, s)
-        return -p * low - q * high, p * torch.sigmoid(s - u) - q * torch.sigmoid(u - s)
+        v = u - s
+        return height - p * logsigmoid(v) - q * logsigmoid(-v), p * torch.sigmoid(-v) - q * torch.sigmoid(v)
 
     # The fall is at least p s + (p + q) log(1 - x).
     return truncation((DROP - (p + q) * logsigmoid(-u)) / p, fall)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 
 import torch
 from torch import Tensor
@@ -20,13 +21,17 @@ def gauss_legendre(n: int) -> tuple[Tensor, Tensor]:
         >>> round((weights * nodes**14).sum().item(), 12)  # 2/15
         0.133333333333
     """
-    k = torch.arange(1, n + 1, dtype=torch.float64)
-    t = (1 - (1 - 1 / n) / (8 * n * n)) * torch.cos(torch.pi * (4 * k - 1) / (4 * n + 2))
-    slope = torch.ones_like(t)
-    for _ in range(8):  # quadratic convergence from an O(n^-4) start: three suffice, the rest are free
-        previous, value = torch.ones_like(t), t.clone()
-        for degree in range(2, n + 1):
-            previous, value = value, ((2 * degree - 1) * t * value - (degree - 1) * previous) / degree
-        slope = n * (t * value - previous) / (t * t - 1)
-        t = t - value / slope
-    return t, 2 / ((1 - t * t) * slope * slope)
+    # In Python floats: at this size a thousand torch calls would cost the import of the library several times more.
+    nodes, weights = [], []
+    for k in range(1, n + 1):
+        t = (1 - (1 - 1 / n) / (8 * n * n)) * math.cos(math.pi * (4 * k - 1) / (4 * n + 2))
+        slope = math.inf
+        for _ in range(4):  # quadratic convergence from an error of O(n^-4)
+            previous, value = 1.0, t
+            for degree in range(2, n + 1):
+                previous, value = value, ((2 * degree - 1) * t * value - (degree - 1) * previous) / degree
+            slope = n * (t * value - previous) / (t * t - 1)
+            t -= value / slope
+        nodes.append(t)
+        weights.append(2 / ((1 - t * t) * slope * slope))
+    return torch.tensor(nodes, dtype=torch.float64), torch.tensor(weights, dtype=torch.float64)

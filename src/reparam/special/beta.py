@@ -1,6 +1,6 @@
 r"""The regularised incomplete Beta function, and the pathwise derivatives of the Beta variate.
 
-Reference implementations in torch operations: one 48-point quadrature over the nearer tail of logit X, a fixed cost
+Reference implementations in torch operations: one 56-point quadrature over the nearer tail of logit X, a fixed cost
 whatever the arguments, and no branch on data. Derivatives of every order, in reverse and forward mode, are those of the
 same integral, differentiated under its sign by autograd. Where a derivative is asked of the result, the graph keeps a
 few hundred numbers an element; under ``no_grad`` nothing is kept.
@@ -145,7 +145,9 @@ def beta_dlogit_dconcentration1(a: Tensor | float, b: Tensor | float, logit_x: T
         du/da > 0, to relative accuracy (1e-12 in float64 for a and b in [1e-3, 1e6]). The limits are ∞ at u = -∞ and
         :math:`(\psi(a + b) - \psi(a)) / b` at u = ∞. NaN, with NaN gradients, where an argument is out of range.
 
-    Gradient: exact in a, b and logit_x, to every order, in reverse and forward mode. By the implicit identity
+    Gradient: exact in a, b and logit_x, to every order, in reverse and forward mode. On the domain above its error is
+    1e-8 of itself, plus, where it all but vanishes, 1e-15 du/da / b in b and 1e-14 du/da in the logit. By the implicit
+    identity
 
     .. math:: \frac{\partial}{\partial u} \frac{du}{da} = \psi(a) - \psi(a + b) - \log x - (a - (a + b) x) \frac{du}{da}
 

@@ -37,8 +37,8 @@ def stdtr(df: Tensor | float, t: Tensor | float) -> Tensor:
         t: any real number or ±∞, any real dtype; float32 and narrower are computed in float64 and rounded once.
 
     Returns:
-        F, to relative accuracy in the lower tail (the upper one is ``stdtr(df, -t)``). NaN, with NaN gradients, where an
-        argument is out of range.
+        F, to relative accuracy in the lower tail (the upper one is ``stdtr(df, -t)``). NaN, with NaN gradients, where
+        an argument is out of range.
 
     Gradient: exact in df and t, to every order, in reverse and forward mode; 0 at t = ±∞.
 
@@ -58,10 +58,13 @@ def stdtr(df: Tensor | float, t: Tensor | float) -> Tensor:
     df, t = poisoned((df > 0) & (df < torch.inf) & ~torch.isnan(t), df, t)
     inner = torch.isfinite(t)
     nu, x = torch.where(inner, df, 1.0), torch.where(inner, t, 0.0)
-    rule = _rule(nu.detach(), x.detach())
-    mass = x * (rule.weight * torch.exp(_at(nu, x, rule.shift).log_density + rule.shift)).sum(-1)
-    value = torch.where(rule.central, 0.5 + mass, torch.where(x < 0, -mass, 1 - mass))
-    return torch.where(inner, value, torch.where(inner, 0.0, df * t).clamp(0, 1)).to(dtype)
+    central = _at(nu.detach(), x.detach()).score.squeeze(-1) > 0
+    shift, weight = _rule(nu.detach(), x.detach(), central)
+    density = torch.exp(_at(nu, x, shift).log_kernel + _log_peak(nu).unsqueeze(-1) + shift)
+    mass = x * (weight * density).sum(-1)
+    value = torch.where(central, 0.5 + mass, torch.where(x < 0, -mass, 1 - mass))
+    end = torch.sigmoid(t) + 0 * df
+    return torch.where(inner, value, end).to(dtype)
 
 
 def student_t_dx_ddf(df: Tensor | float, t: Tensor | float) -> Tensor:
@@ -98,35 +101,30 @@ def student_t_dx_ddf(df: Tensor | float, t: Tensor | float) -> Tensor:
     df, t = poisoned((df > 0) & (df < torch.inf) & ~torch.isnan(t), df, t)
     inner = torch.isfinite(t)
     nu, x = torch.where(inner, df, 1.0), torch.where(inner, t, 0.0)
-    rule = _rule(nu.detach(), x.detach())
-    nodes, here = _at(nu, x, rule.shift), _at(nu, x, torch.zeros_like(rule.shift[..., :1]))
-    ratio = torch.exp(nodes.log_density - here.log_density + rule.shift)
-    slope = x * (rule.weight * nodes.score * ratio).sum(-1)
-    slope = torch.where(rule.central, -slope, slope)
-    return torch.where(inner, slope, torch.where(inner, 0.0, -df * t)).to(dtype)
-
-
-class _Rule(NamedTuple):
-    """Nodes ``t exp(shift)`` with weights on the axis of log t: over (0, t) where central, beyond t elsewhere."""
-
-    central: Tensor
-    shift: Tensor
-    weight: Tensor
+    here = _at(nu, x)
+    central = here.score.squeeze(-1) > 0
+    shift, weight = _rule(nu.detach(), x.detach(), central)
+    nodes = _at(nu, x, shift)
+    ratio = torch.exp(nodes.log_kernel - here.log_kernel + shift)
+    slope = x * (weight * nodes.score * ratio).sum(-1)
+    return torch.where(inner, torch.where(central, -slope, slope), -t / df).to(dtype)
 
 
 class _Point(NamedTuple):
-    log_density: Tensor
+    """The log-density of t, less its peak, and the derivative in ν of the whole; nodes on the last axis."""
+
+    log_kernel: Tensor
     score: Tensor
 
 
-def _rule(nu: Tensor, t: Tensor) -> _Rule:
-    r"""The side of t on which the score in ν has one sign, so that nothing cancels in its integral.
+def _rule(nu: Tensor, t: Tensor, central: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Nodes ``t exp(shift)`` and weights on the axis of log t: over (0, t) where central, beyond t elsewhere.
 
-    The score is positive from the centre to about :math:`|t| = 1.55` (large ν) or :math:`\log |t| = 1/\nu` (small ν),
-    and negative beyond. The nodes are constants to autograd: they follow t by a factor, and do not move with ν.
+    Central is where the score in ν is positive, up to about :math:`|t| = 1.55` (large ν) or :math:`\log|t| = 1/\nu`
+    (small ν); beyond it is negative. So nothing cancels in the integral of the score, on either side. The nodes are
+    constants to autograd: they follow t by a factor, and do not move with ν.
     """
     w = torch.asinh(t.abs() / torch.sqrt(nu)).clamp(min=1e-100)  # at t = 0 any nodes will do
-    central = _at(nu, t, torch.zeros_like(t).unsqueeze(-1)).score.squeeze(-1) > 0
 
     def fall(s: Tensor) -> tuple[Tensor, Tensor]:
         return nu * (s + logsigmoid(2 * w) - logsigmoid(2 * (w + s))), nu * torch.tanh(w + s)
@@ -136,27 +134,34 @@ def _rule(nu: Tensor, t: Tensor) -> _Rule:
     w = w.unsqueeze(-1)
     nodes = torch.where(central.unsqueeze(-1), s, w + s)
     shift = nodes - w + torch.log(torch.expm1(-2 * nodes) / torch.expm1(-2 * w))  # log(sinh(nodes) / sinh(w))
-    return _Rule(central, shift, weight / torch.tanh(nodes))
+    return shift, weight / torch.tanh(nodes)
 
 
-def _at(nu: Tensor, t: Tensor, shift: Tensor) -> _Point:
-    r"""Log-density, and its derivative in ν, at :math:`t' = t e^{\text{shift}}`: finite where t' itself overflows.
+def _at(nu: Tensor, t: Tensor, shift: Tensor | None = None) -> _Point:
+    r"""The density and the score at :math:`t' = t e^{\text{shift}}`, by default at t: finite where t' overflows.
 
     With :math:`\tau = t'^2 / \nu`, :math:`\nu \log(1 + \tau)` is written :math:`t'^2 - \nu\,\ell(\tau)` for small τ,
     whose derivative in ν does not cancel; so does the score consist of terms of its own size.
     """
     nu, t = nu.unsqueeze(-1), t.unsqueeze(-1)
-    log_tau = 2 * (torch.log(t.detach().abs()) + shift) - torch.log(nu.detach())
-    near = log_tau < math.log(0.25)
+    shift = torch.zeros_like(t.detach()) if shift is None else shift
+    inside = t.abs() < 0.4 * torch.sqrt(nu)  # its nodes are all nearer the centre, and log t is not to be had
+    log_tau = 2 * (torch.log(torch.where(inside, 1.0, t).abs()) + shift) - torch.log(nu)
+    near = inside | (log_tau < math.log(0.25))
     square = (t * torch.where(near, torch.exp(shift), 0.0)) ** 2
     tau = square / nu
-    log_tau = 2 * (torch.log(torch.where(near, 1.0, t).abs()) + shift) - torch.log(nu)
-    log1p = torch.where(near, torch.log1p(tau), -logsigmoid(-log_tau))
-    energy = torch.where(near, square - nu * log1p_excess(tau, torch.log1p(tau)), -nu * logsigmoid(-log_tau))
+    excess = log1p_excess(tau, torch.log1p(tau))
+    far = -logsigmoid(-log_tau)  # log(1 + tau)
     share = torch.where(near, tau / (1 + tau), torch.sigmoid(log_tau))
+    energy = torch.where(near, square - nu * excess, nu * far)
+    curl = torch.where(near, tau * share - excess, far - share)  # log(1 + tau) - tau / (1 + tau)
+    score = 0.5 * (digamma_half_step_excess(nu / 2) - curl + share / nu)
+    return _Point(-0.5 * (energy + torch.where(near, torch.log1p(tau), far)), score)
+
+
+def _log_peak(nu: Tensor) -> Tensor:
+    r""":math:`\log\Gamma(\frac{\nu + 1}{2}) - \log\Gamma(\frac\nu2) - \frac12 \log \nu\pi`, near -0.92 for large ν."""
     z = nu / 2
     half = 0.5 / z
-    constant = stirling_error(z + 0.5) - stirling_error(z) - z * log1p_excess(half, torch.log1p(half))
-    log_density = constant - 0.5 * (energy + log1p + math.log(2 * math.pi))
-    score = 0.5 * (digamma_half_step_excess(z) - log1p_excess(-share, -log1p) + share / nu)
-    return _Point(log_density, score)
+    corrections = stirling_error(z + 0.5) - stirling_error(z)
+    return corrections - z * log1p_excess(half, torch.log1p(half)) - 0.5 * math.log(2 * math.pi)
