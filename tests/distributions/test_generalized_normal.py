@@ -51,6 +51,14 @@ def test_centre_and_ends() -> None:
     assert d.icdf(torch.tensor([0.0, 0.5, 1.0]).double()).tolist() == [-torch.inf, 0.0, torch.inf]
 
 
+@pytest.mark.parametrize("power", [0.6, 1.0, 2.0])
+def test_the_gradient_at_the_cusp_is_zero(power: float) -> None:
+    loc = torch.tensor(0.5, requires_grad=True)
+    log_prob = GeneralizedNormal(loc, 2.0, power).log_prob(torch.tensor(0.5))
+    assert log_prob.item() == pytest.approx(-math.lgamma(1 + 1 / power) - math.log(4))
+    assert torch.autograd.grad(log_prob, loc)[0].item() == 0
+
+
 @pytest.mark.parametrize("power", [1e3, 1e6])
 def test_uniform_as_the_power_grows(power: float) -> None:
     d = GeneralizedNormal(torch.tensor(0.0), 1.0, power)
