@@ -129,5 +129,6 @@ CASES = [
         },
         path="moments",
         samples=SAMPLES,
+        emptiable=False,
     ),
 ]

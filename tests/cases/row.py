@@ -36,6 +36,8 @@ class Case:
             "moments" of first and second order, for a rule that moves several variates by distribution functions.
         cdf: `cdf(x, **parameters)`, where the class has none.
         samples: how many, for each moment.
+        emptiable: whether torch can build it with an empty batch; its checks of a simplex cannot take one, and some
+            classes build another inside, whose checks no argument turns off.
         unmapped: parameters that `vmap` cannot batch, because torch's own constructor branches on their values.
     """
 
@@ -46,6 +48,7 @@ class Case:
     path: Path = "generator"
     cdf: Callable[..., Tensor] | None = None
     samples: int = 20_000
+    emptiable: bool = True
     unmapped: tuple[str, ...] = ()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -99,6 +100,7 @@ def _relaxed() -> list[Case]:
                 cls,
                 several,
                 _contrast_moments(log_of, lambda f=to_logits, **p: f(*p.values())),
+                emptiable=False,
             )
             for cls, log_of in ((ExpRelaxedCategorical, itself), (td.RelaxedOneHotCategorical, torch.log))
         ]
@@ -116,7 +118,7 @@ def _second_logit(x: Tensor) -> Tensor:
 CASES = [
     Case(
         "Dirichlet",
-        td.Dirichlet,
+        functools.partial(td.Dirichlet, validate_args=False),  # whose check cannot take an empty batch
         {"concentration": CONCENTRATION},
         {
             "cross": (lambda x: x[..., 0] * x[..., 2], _cross),

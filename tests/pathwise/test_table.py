@@ -29,6 +29,16 @@ def test_every_parameter(case: Case):
 
 
 @rows()
+def test_layouts(case: Case):
+    testing.check_layouts(case.make, case.parameters)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c.emptiable], ids=lambda case: case.name)
+def test_empty(case: Case):
+    testing.check_empty(case.make, case.parameters)
+
+
+@rows()
 def test_vmap(case: Case):
     constant = {name: case.parameters[name] for name in case.unmapped}
     mapped = {name: value for name, value in case.parameters.items() if name not in constant}

@@ -65,6 +65,11 @@ def repeated(dist: td.Normal, noise) -> Tensor:
     return dist.loc + dist.scale * torch.linspace(-1, 1, noise.shape[-1], dtype=dist.loc.dtype)
 
 
+def in_memory_order(dist: td.Normal, noise) -> Tensor:
+    steps = torch.tensor(dist.loc.stride(), dtype=dist.loc.dtype).sum()
+    return dist.loc + dist.scale * (noise.normal() + steps)
+
+
 def cdf(x: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
     return td.Normal(loc, scale).cdf(x)
 
@@ -80,6 +85,8 @@ def cdf(x: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
         (twice, lambda make, at: testing.check_moment(make, at, *SQUARE), "the moment itself"),
         (bent_curve, lambda make, at: testing.check_curvature(make, at, *SQUARE), "derivative 2 of the moment"),
         (transposed, testing.check_shapes, "shape"),
+        (transposed, testing.check_empty, "an empty batch draws"),
+        (in_memory_order, testing.check_layouts, "the layout of the parameters matters"),
         (repeated, testing.check_vmap, "repeats a sample"),
     ],
     ids=lambda value: getattr(value, "__name__", None),

@@ -58,7 +58,8 @@ class ReparamDistribution(Distribution):
             # A constraint that depends on another parameter can only be built by the instance.
             if constraints.is_dependent(constraint):
                 continue
-            if not all_true(constraint.check(value)):
+            # torch's constraints cannot reduce over the events of an empty batch.
+            if value.numel() and not all_true(constraint.check(value)):
                 raise InvalidArgument(
                     f"{type(self).__name__}: {name} must satisfy {constraint}",
                     received=f"{name} = {summary(value)}",

@@ -47,7 +47,7 @@ def mixture(dist: MixtureSameFamily, noise: BoundNoise) -> Tensor:
     x = _ancestral(dist, weights, noise).detach()
     if not watched([weights, *parts.parameters()]):
         return x
-    flat = x.reshape((*x.shape[: x.dim() - dist._event_ndims], -1))
+    flat = x.reshape((*x.shape[: x.dim() - dist._event_ndims], dist._event_shape.numel()))
     return _moved(flat.to(torch.float32 if dtype in _HALVES else dtype), weights, parts).reshape(x.shape).to(dtype)
 
 

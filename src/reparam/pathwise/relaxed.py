@@ -70,6 +70,12 @@ def _temperature(
 ) -> Tensor:
     """The temperature, which none of torch's four classes constrains; at 0 a sample would be 0 / 0 or never move."""
     temperature = torch.as_tensor(dist.temperature)
+    if torch.broadcast_shapes(temperature.shape, dist.batch_shape) != dist.batch_shape:
+        raise InvalidArgument(
+            f"{type(dist).__name__}: temperature must broadcast to the batch shape, which is that of the logits",
+            received=f"temperature of shape {tuple(temperature.shape)}, batch_shape {tuple(dist.batch_shape)}",
+            instead="logits expanded to the shape of the temperature",
+        )
     if wants_validation(dist) and not all_true(temperature > 0):
         raise InvalidArgument(
             f"{type(dist).__name__}: temperature must be positive",

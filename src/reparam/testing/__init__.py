@@ -2,8 +2,10 @@
 
 from reparam.testing.conformance import (
     check_curvature,
+    check_empty,
     check_every_parameter,
     check_implicit,
+    check_layouts,
     check_moment,
     check_path,
     check_rule,
@@ -18,8 +20,10 @@ __all__ = [
     "FALSE_ALARM_RATE",
     "ZTest",
     "check_curvature",
+    "check_empty",
     "check_every_parameter",
     "check_implicit",
+    "check_layouts",
     "check_moment",
     "check_path",
     "check_rule",

@@ -48,6 +48,8 @@ def check_rule(
     """
     check_shapes(make, parameters)
     check_every_parameter(make, parameters)
+    check_layouts(make, parameters)
+    check_empty(make, parameters)
     check_vmap(make, parameters)
     if cdf is None:
         check_path(make, parameters)
@@ -81,6 +83,42 @@ def check_every_parameter(make: Maker, parameters: Parameters) -> None:
         assert x.requires_grad, f"no gradient reaches {name}"
         (gradient,) = torch.autograd.grad(_mix(x), leaves[name])
         assert bool(torch.isfinite(gradient).all()), f"the gradient to {name} is not finite: {gradient}"
+
+
+def check_layouts(make: Maker, parameters: Parameters) -> None:
+    """Strided, expanded and broadcast parameters draw what contiguous ones do, and move as much."""
+    whole = {name: torch.stack([value, value]) for name, value in parameters.items()}
+    strided = {name: torch.stack([value] * 4)[::2] for name, value in parameters.items()}
+    expanded = {name: value.expand(2, *value.shape) for name, value in parameters.items()}
+    narrowed = [{**expanded, name: value.expand(1, *value.shape)} for name, value in parameters.items()]
+    # Not every class broadcasts every parameter: the batch of a relaxed law is that of its logits.
+    shape = make(**whole).batch_shape
+    broadcast = [batch for batch in narrowed if make(**batch).batch_shape == shape]
+    expected, slopes = _drawn(make, whole)
+    for batch in (strided, expanded, *broadcast):
+        x, moved = _drawn(make, batch)
+        torch.testing.assert_close(x, expected, msg=lambda text: f"the layout of the parameters matters: {text}")
+        for name, slope in moved.items():
+            torch.testing.assert_close(slope.sum(0), slopes[name].sum(0))
+    dist = make(**parameters)
+    again = rsample(dist.expand((2, *dist.batch_shape)), (3,), noise=torch.Generator().manual_seed(2014))
+    torch.testing.assert_close(again, expected)
+
+
+def check_empty(make: Maker, parameters: Parameters) -> None:
+    """A batch of no parameters draws no samples, and its gradient is empty too."""
+    x, slopes = _drawn(make, {name: value.expand(0, *value.shape) for name, value in parameters.items()})
+    dist = make(**parameters)
+    expected = (3, 0, *dist.batch_shape, *dist.event_shape)
+    assert tuple(x.shape) == expected, f"an empty batch draws {tuple(x.shape)}, expected {expected}"
+    assert all(slope.shape[0] == 0 for slope in slopes.values())
+
+
+def _drawn(make: Maker, batch: Parameters) -> tuple[Tensor, dict[str, Tensor]]:
+    """Three samples at fixed noise, and the gradient of a function of them in each parameter."""
+    leaves = {name: value.detach().requires_grad_() for name, value in batch.items()}
+    x = rsample(make(**leaves), (3,), noise=torch.Generator().manual_seed(2014))
+    return x.detach(), dict(zip(leaves, torch.autograd.grad(_mix(x), list(leaves.values())), strict=True))
 
 
 def check_path(
