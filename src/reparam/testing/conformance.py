@@ -101,8 +101,9 @@ def check_layouts(make: Maker, parameters: Parameters) -> None:
         for name, slope in moved.items():
             torch.testing.assert_close(slope.sum(0), slopes[name].sum(0))
     dist = make(**parameters)
-    again = rsample(dist.expand((2, *dist.batch_shape)), (3,), noise=torch.Generator().manual_seed(2014))
-    torch.testing.assert_close(again, expected)
+    if type(dist).expand is not Distribution.expand:
+        again = rsample(dist.expand((2, *dist.batch_shape)), (3,), noise=torch.Generator().manual_seed(2014))
+        torch.testing.assert_close(again, expected)
 
 
 def check_empty(make: Maker, parameters: Parameters) -> None:
