@@ -98,8 +98,8 @@ class ParticleEstimator(Estimator):
         proposal = self.propose(dist, torch.Size((self.samples,)), noise)
         box = proposal.log_ratio
         if box is None:
-            shape = (self.samples, *dist.batch_shape)
-            weights = parameter_like(dist).new_full((), 1 / self.samples).expand(shape)
+            like = proposal.points if proposal.points.is_floating_point() else parameter_like(dist)
+            weights = like.new_full((self.samples, *dist.batch_shape), 1 / self.samples)
         elif self.centred:
             weights = particle_weights(self.samples, None, box, 0)
         else:

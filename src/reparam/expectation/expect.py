@@ -117,7 +117,7 @@ def _resolve(dist: Distribution, estimator: Estimator | None, samples: int | Non
             received=f"samples={samples}",
             instead=f"rp.expect(f, dist, rp.{type(estimator).__name__}()) without samples",
         )
-    if samples is not None and isinstance(estimator, ParticleEstimator):
+    if samples is not None and isinstance(estimator, ParticleEstimator) and samples != estimator.samples:
         return dataclasses.replace(estimator, samples=samples)
     return estimator
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -145,8 +145,8 @@ def log_density(dist: Distribution, x: Tensor) -> Tensor:
 
 def rebuilt(dist: Distribution, change: Callable[[Tensor], Tensor]) -> Distribution:
     """The same law with each parameter passed through `change`, and no validation."""
-    cls: Callable[..., Distribution] = type(dist)
-    return cls(**{name: change(value) for name, value in parameters(dist).items()}, validate_args=False)
+    build = cast(Callable[..., Distribution], type(dist))
+    return build(**{name: change(value) for name, value in parameters(dist).items()}, validate_args=False)
 
 
 def columns(dist: Distribution) -> list[Distribution]:

@@ -123,7 +123,10 @@ def has_rule(dist: Distribution) -> bool:
     entry = _REGISTRY.get(type(dist))
     if entry is None or entry.rule is None:
         return False
-    return entry.row.kind != "composite" or all(has_rule(part) for part in _movable_parts(dist))
+    if entry.row.kind != "composite":
+        return True
+    base = dist.__dict__.get("base_dist")
+    return all(map(has_rule, _movable_parts(dist))) if base is None else has_rule(base)
 
 
 def _movable_parts(dist: Distribution) -> list[Distribution]:
