@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from paired import machine
 from rich.console import Console
 
 import reparam as rp
+from paired import machine
 from reparam.recipes.latents import LATENTS
 from reparam.recipes.vae import Config, train
 
@@ -40,19 +40,13 @@ def table(runs: list[dict[str, Any]]) -> str:
     for family in dict.fromkeys(run["family"] for run in runs):
         mine = [run for run in runs if run["family"] == family]
         elbo, nll, seconds = ([run[name] for run in mine] for name in KEPT[-3:])
-        lines.append(
-            f"| `{family}` | {_mean(elbo)} ± {_spread(elbo)} | {_mean(nll)} ± {_spread(nll)} "
-            f"| {statistics.mean(seconds):.0f} |"
-        )
+        lines.append(f"| `{family}` | {_mean(elbo)} | {_mean(nll)} | {statistics.mean(seconds):.0f} |")
     return "\n".join(lines)
 
 
 def _mean(values: list[float]) -> str:
-    return f"{statistics.mean(values):.2f}"
-
-
-def _spread(values: list[float]) -> str:
-    return f"{statistics.stdev(values):.2f}" if len(values) > 1 else "?"
+    spread = f" ± {statistics.stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.2f}{spread}"
 
 
 def main() -> None:

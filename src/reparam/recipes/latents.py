@@ -3,9 +3,10 @@
 A row says how many numbers the encoder emits, how they become a posterior q(z | x), and which prior p(z) that is held
 against. Nothing else in a recipe knows the family: `rp.rsample` carries the gradient through any of these samples.
 
-Positive parameters pass through `positive`, not through an exponential or a clamp. An exponential of an untrained
-network's output can overflow in one bad step; a clamp has gradient zero beyond its edge, so that an output once there
-never returns. A softplus above a small floor does neither.
+Positive parameters pass through `positive`, not through an exponential or a clamp. An exponential of a network's output
+can overflow in one bad step; a clamp has gradient zero beyond its edge, so that an output once there never returns. A
+softplus above a small floor does neither. Only the scale of a normal is the exponential that its paper uses: there the
+prior pulls back from a large scale with the square of its size.
 
 References:
     Kingma, Welling (2014), Auto-Encoding Variational Bayes, ICLR (normal).

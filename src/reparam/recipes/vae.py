@@ -7,7 +7,8 @@ back from the image. Both learn by raising one number, the evidence lower bound:
 
 The expectation is over z drawn from the encoder's own output, so its gradient must pass through a random sample. That
 is what `rp.objectives.elbo` does: it draws z = loc + scale * eps, and the chain rule runs from the decoder through z
-into loc and scale, and so into every weight of the encoder.
+into loc and scale, and so into every weight of the encoder. That is the formula of the default, a normal latent; for
+the other kinds in `latents.py`, on a sphere, positive, bounded or of several modes, z moves by a formula of its own.
 
 Run it with `reparam train vae`; read it from top to bottom: what can be chosen, the model, the objective, the loop,
 the figures and pictures that are left behind.
@@ -318,6 +319,10 @@ def _check(config: Config) -> None:
         config.learning_rate,
         "a positive number, such as 1e-3",
     )
+    _require(config.family in LATENTS, "family", config.family, f"one of {', '.join(LATENTS)}")
+    least = LATENTS[config.family].least
+    fits = config.latent is None or config.latent >= least
+    _require(fits, "latent", config.latent, f"at least {least} dimensions for family {config.family}")
     _require(config.objective in ("elbo", "iwae"), "objective", config.objective, "elbo or iwae")
     if config.stick_the_landing:
         _require(config.objective == "elbo", "stick_the_landing", True, "objective elbo with it")
