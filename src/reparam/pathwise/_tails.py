@@ -135,15 +135,26 @@ def has_tails(cls: type[Distribution]) -> bool:
 
 def tails(dist: Distribution, x: Tensor) -> Tails:
     """Both tails and the log-density of a univariate `dist` at x."""
-    lower, upper = _LAWS[type(dist)](dist, x)
-    log_density = _von_mises_log_density(dist, x) if type(dist) is td.VonMises else dist.log_prob(x)
-    return Tails(lower, upper, log_density)
+    return Tails(*_LAWS[type(dist)](dist, x), log_density(dist, x))
+
+
+def log_density(dist: Distribution, x: Tensor) -> Tensor:
+    """The log-density of a univariate `dist` at x, as `tails` gives it."""
+    return _von_mises_log_density(dist, x) if type(dist) is td.VonMises else dist.log_prob(x)
 
 
 def rebuilt(dist: Distribution, change: Callable[[Tensor], Tensor]) -> Distribution:
     """The same law with each parameter passed through `change`, and no validation."""
     build = cast(Callable[..., Distribution], type(dist))
     return build(**{name: change(value) for name, value in parameters(dist).items()}, validate_args=False)
+
+
+def columns(dist: Distribution) -> list[Distribution]:
+    """The laws of the last batch dimension, one by one."""
+    cls: Callable[..., Distribution] = type(dist)
+    names, values = zip(*parameters(dist).items(), strict=True)
+    rows = zip(*(value.unbind(-1) for value in values), strict=True)
+    return [cls(**dict(zip(names, row, strict=True)), validate_args=False) for row in rows]
 
 
 def parameters(dist: Distribution) -> dict[str, Tensor]:

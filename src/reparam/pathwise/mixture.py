@@ -69,8 +69,7 @@ def _moved(x: Tensor, weights: Tensor, parts: Components) -> Tensor:
         share = share / share.sum(-1, keepdim=True)
         moved = _newton(x[..., d : d + 1], share, parts, d)
         if d + 1 < x.shape[-1]:
-            log_odds = log_odds + parts.tails(d, moved).log_density
-            parts.follow(d, moved)
+            log_odds = log_odds + parts.follow(d, moved)
         coordinates.append(moved)
     return torch.cat(coordinates, -1)
 
