@@ -129,3 +129,55 @@ ROWS = [
 
 if hasattr(td, "GeneralizedPareto"):  # torch 2.10 or later
     ROWS.append(row(td.GeneralizedPareto, **_LOC_SCALE, concentration=t(0.2)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Cannot:
+    """A cell that cannot hold: the error that says so, by its full name, and why.
+
+    An empty `error` marks a cell that has no meaning, as a derivative in the parameters of a class that has none.
+    """
+
+    error: str
+    reason: str
+
+
+_NO_PARAMETERS = Cannot("", "It has no parameter to differentiate in, to check, or to take a dtype from.")
+_WISHART_VMAP = Cannot(
+    "builtins.RuntimeError",
+    "torch's constructor of a Wishart looks at the value of df, which `vmap` forbids: the error is torch's. Build one "
+    "batched Wishart outside `vmap`; its samples are independent along the batch.",
+)
+_WISHART_COMPILE = Cannot(
+    "torch._dynamo.exc.Unsupported",
+    "torch's constructor of a Wishart branches on the value of df, which the compiler cannot trace: the error is "
+    "torch's. Build the distribution outside the compiled function.",
+)
+_LOW_RANK = Cannot(
+    "builtins.NotImplementedError",
+    "torch's constructor factorises a matrix, which torch cannot do in half precision: the error is torch's. Build the "
+    "distribution in float32 and round its samples.",
+)
+_TRUNCATED = Cannot(
+    "reparam.errors.UnsupportedTransform",
+    "The base's distribution function knows 256 probabilities in bfloat16. Build the base in float32 and round its "
+    "samples, or take a TruncatedNormal.",
+)
+
+CANNOT: dict[tuple[str, str], Cannot] = {
+    **{
+        ("HypersphericalUniform", transform): _NO_PARAMETERS
+        for transform in (
+            *("grad", "jvp", "jacrev", "vmap(grad)", "grad(grad)"),
+            *("bfloat16", "float16", "validation"),
+        )
+    },
+    **{
+        ("Wishart", transform): _WISHART_VMAP
+        for transform in ("vmap different", "vmap same", "vmap error", "vmap(grad)")
+    },
+    **{("Wishart", transform): _WISHART_COMPILE for transform in ("compile", "compile dynamic")},
+    **{("LowRankMultivariateNormal", dtype): _LOW_RANK for dtype in ("bfloat16", "float16")},
+    **{("Truncated", dtype): _TRUNCATED for dtype in ("bfloat16", "float16")},
+}
+"""By row and transform; every cell that is not here holds."""

@@ -10,10 +10,12 @@ from reparam.testing.conformance import (
     check_vmap,
 )
 from reparam.testing.statistics import COMPARISONS, FALSE_ALARM_RATE, ZTest, threshold, z_test
+from reparam.testing.transforms import TRANSFORMS
 
 __all__ = [
     "COMPARISONS",
     "FALSE_ALARM_RATE",
+    "TRANSFORMS",
     "ZTest",
     "check_every_parameter",
     "check_moment",

@@ -158,12 +158,12 @@ def compile_dynamic(make: Maker, parameters: Parameters, backend: str = "aot_eag
 
 
 def bfloat16(make: Maker, parameters: Parameters) -> None:
-    """The sample is bfloat16, float32's own rounded once, with a finite gradient."""
+    """The sample is bfloat16, float32's own rounded once (in a composite each part is), with a finite gradient."""
     _half(make, parameters, torch.bfloat16)
 
 
 def float16(make: Maker, parameters: Parameters) -> None:
-    """The sample is float16, float32's own rounded once, with a finite gradient."""
+    """The sample is float16, float32's own rounded once (in a composite each part is), with a finite gradient."""
     _half(make, parameters, torch.float16)
 
 
