@@ -142,9 +142,13 @@ def tails(dist: Distribution, x: Tensor) -> Tails:
 
 def rebuilt(dist: Distribution, change: Callable[[Tensor], Tensor]) -> Distribution:
     """The same law with each parameter passed through `change`, and no validation."""
-    # An annotation, not a `cast`, through which the compiler cannot see which class is built.
-    build: Callable[..., Distribution] = type(dist)
-    return build(**{name: change(value) for name, value in parameters(dist).items()}, validate_args=False)
+    changed = {name: change(value) for name, value in parameters(dist).items()}
+    return _constructor(dist)(**changed, validate_args=False)
+
+
+def _constructor(dist: Distribution) -> Callable[..., Distribution]:
+    # Not a `cast`, through which the compiler cannot see which class is built.
+    return type(dist)
 
 
 def parameters(dist: Distribution) -> dict[str, Tensor]:
