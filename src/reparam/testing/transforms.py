@@ -23,7 +23,6 @@ from reparam.noise import Noise, Philox
 from reparam.pathwise import rsample
 from reparam.testing.conformance import Maker, Parameters
 
-_Draw = tuple[Tensor, dict[str, Tensor]]
 _SEED = 2014
 _BATCH = 3
 _PHILOX = Philox(_SEED)
@@ -66,6 +65,7 @@ def func_grad(make: Maker, parameters: Parameters) -> None:
 def func_jvp(make: Maker, parameters: Parameters) -> None:
     """`torch.func.jvp` at fixed noise is `backward`'s gradient times the tangent, for each parameter by itself."""
     expected = _backward(make, parameters)
+    _finite_gradients(expected, "backward")
     for name, value in parameters.items():
         tangents = {k: _direction(v) * (k == name) for k, v in parameters.items()}
         slope = torch.func.jvp(_cost(make), (dict(parameters),), (tangents,))[1]
@@ -104,10 +104,13 @@ def second_derivative(make: Maker, parameters: Parameters) -> None:
     The cost is curved, so that a sample linear in its parameters has a second derivative too.
     """
     leaves = {k: v.detach().clone().requires_grad_() for k, v in parameters.items()}
-    gradients = torch.autograd.grad(_cost(make)(leaves), list(leaves.values()), create_graph=True)
+    cost, tensors = _cost(make)(leaves), list(leaves.values())
+    gradients = torch.autograd.grad(cost, tensors, create_graph=True, materialize_grads=True)
+    for name, gradient in zip(leaves, gradients, strict=True):
+        assert gradient.requires_grad, f"the gradient to {name} does not differentiate again"
     rows = {
         name: torch.autograd.grad(
-            (gradient * _direction(leaf)).sum(), list(leaves.values()), retain_graph=True, materialize_grads=True
+            (gradient * _direction(leaf)).sum(), tensors, retain_graph=True, materialize_grads=True
         )
         for (name, leaf), gradient in zip(leaves.items(), gradients, strict=True)
     }
@@ -244,9 +247,10 @@ def _backward(make: Maker, parameters: Parameters, noise: Noise = None) -> dict[
 
 
 def _gradients(cost: Tensor, leaves: Parameters) -> dict[str, Tensor]:
-    """By name; none for a distribution that has no parameters."""
-    values = torch.autograd.grad(cost, list(leaves.values())) if leaves else ()
-    return dict(zip(leaves, values, strict=True))
+    """By name; zeros where the cost does not depend on a parameter, and none for a class that has no parameters."""
+    if not cost.requires_grad:
+        return {name: torch.zeros_like(leaf) for name, leaf in leaves.items()}
+    return dict(zip(leaves, torch.autograd.grad(cost, list(leaves.values()), materialize_grads=True), strict=True))
 
 
 def _direction(value: Tensor) -> Tensor:
@@ -282,31 +286,44 @@ def _same_gradients(gradients: Parameters, expected: Parameters, under: str) -> 
 
 
 def _compiled(make: Maker, parameters: Parameters, backend: str, *, dynamic: bool, batches: tuple[int, ...]) -> None:
+    if not _compiles_alike(make, parameters, None, backend, dynamic=dynamic, batches=batches):
+        # The compiler has a random stream of its own, or a sampler takes another way in it: Philox is the same for all.
+        alike = _compiles_alike(make, parameters, _PHILOX, backend, dynamic=dynamic, batches=batches)
+        assert alike, "compiled: the sample at Philox noise is not the eager one"
+
+
+def _compiles_alike(
+    make: Maker, parameters: Parameters, noise: Noise, backend: str, *, dynamic: bool, batches: tuple[int, ...]
+) -> bool:
+    """Whether compiled samples are the eager ones; gradients equal then, and in any case finite and not zero."""
+
     def draw(values: dict[str, Tensor]) -> Tensor:
-        return rsample(make(**values))
+        return rsample(make(**values), noise=noise)
 
     torch.compiler.reset()
+    alike = True
     with _torch_validation(False):  # as torch's compiler does: it cannot trace the checks of torch's own constructors
         compiled = torch.compile(draw, fullgraph=True, backend=backend, dynamic=dynamic)
         for batch in batches:
-            leaves = {k: v.detach().expand(batch, *v.shape).clone().requires_grad_() for k, v in parameters.items()}
-            results = []
-            for call in (draw, compiled):
-                torch.manual_seed(_SEED)
-                x = call(leaves)
-                results.append((x, _gradients(_curved(x).sum(), leaves)))
-            _same_or_sound(*results)
+            stacked = {k: v.detach().expand(batch, *v.shape) for k, v in parameters.items()}
+            (x, expected), (y, gradients) = (_from_seed(call, stacked) for call in (draw, compiled))
+            assert x.shape == y.shape, f"compiled: shape {tuple(y.shape)}, expected {tuple(x.shape)}"
+            assert x.dtype == y.dtype, f"compiled: dtype {y.dtype}, expected {x.dtype}"
+            assert bool(torch.isfinite(y).all()), f"compiled: the sample is {y}"
+            _finite_gradients(gradients, "compiled")
+            if torch.allclose(x, y):
+                _same_gradients(gradients, expected, "compiled")
+            else:
+                alike = False
+    return alike
 
 
-def _same_or_sound(eager: _Draw, compiled: _Draw) -> None:
-    """Equal gradients for equal samples; a compiler with a stream of its own gives others, finite and not zero."""
-    (x, expected), (y, gradients) = eager, compiled
-    assert x.shape == y.shape, f"compiled: shape {tuple(y.shape)}, expected {tuple(x.shape)}"
-    assert x.dtype == y.dtype, f"compiled: dtype {y.dtype}, expected {x.dtype}"
-    assert bool(torch.isfinite(y).all()), f"compiled: the sample is {y}"
-    _finite_gradients(gradients, "compiled")
-    if torch.allclose(x, y):
-        _same_gradients(gradients, expected, "compiled")
+def _from_seed(draw: Callable[[dict[str, Tensor]], Tensor], parameters: Parameters) -> tuple[Tensor, dict[str, Tensor]]:
+    leaves = {k: v.clone().requires_grad_() for k, v in parameters.items()}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_SEED)
+        x = draw(leaves)
+    return x.detach(), _gradients(_curved(x).sum(), leaves)
 
 
 def _half(make: Maker, parameters: Parameters, dtype: torch.dtype) -> None:
