@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo test lint types bench clean
+.PHONY: demo test lint types bench docs-tables clean
 
 demo: $(VENV)/.train
 	$(BIN)/reparam trick --seed 47 --loc 2 --scale 5
@@ -22,6 +22,9 @@ types: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/run.py
+
+docs-tables: $(VENV)/.dev
+	$(BIN)/python tools/make_docs.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis build dist

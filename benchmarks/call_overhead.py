@@ -27,7 +27,7 @@ def families() -> dict[str, td.Distribution]:
     """Every class of torch that has an `rsample`, at 64 elements or 64 events of size 3."""
     loc, scale = torch.zeros(N, requires_grad=True), positive()
     matrix = torch.eye(3).expand(N, 3, 3).clone().requires_grad_()
-    off = {"validate_args": False}
+    off: Any = {"validate_args": False}
     return {
         "Beta": td.Beta(positive(), positive(2.5), **off),
         "Cauchy": td.Cauchy(loc, scale, **off),

@@ -7,6 +7,7 @@ assertion. Under `vmap`, the compiler and fake tensors there are no values to lo
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 
 import torch
@@ -57,7 +58,7 @@ def check_parameters(dist: Distribution) -> None:
     if validated_by_torch(dist):
         return
     for name, constraint in dist.arg_constraints.items():
-        value = dist.__dict__.get(name)
+        value = _held(dist, name)
         if (
             isinstance(value, Tensor)
             and value.numel()  # torch's constraints cannot reduce over the events of an empty batch
@@ -69,6 +70,14 @@ def check_parameters(dist: Distribution) -> None:
                 received=f"{name} = {summary(value)}",
                 instead=f"a {name} inside its constraint (validate_args=False turns this check off for one object)",
             )
+
+
+def _held(dist: Distribution, name: str) -> object:
+    """A parameter, from the object or, as `HalfNormal.scale`, through a property: not one that torch computes late."""
+    value = dist.__dict__.get(name)
+    if value is None and isinstance(inspect.getattr_static(type(dist), name, None), property):
+        return getattr(dist, name)
+    return value
 
 
 def wrapped(dist: Distribution) -> Sequence[Distribution]:

@@ -368,9 +368,12 @@ UNIVARIATE_CHECKS = [
 
 
 def pairs(cases: Sequence[Case], checks: Sequence[Callable[[Case], None]]) -> list[Any]:
-    """Every row with every check, but one compilation a class: a second row runs the same code, and takes seconds."""
+    """Every row with every check, but one compilation a class, and that in the long suite: it takes tens of seconds.
+
+    The default suite compiles every class once, in the matrix.
+    """
     return [
-        pytest.param(case, check, id=f"{case}-{check.__name__}")
+        pytest.param(case, check, id=f"{case}-{check.__name__}", marks=[pytest.mark.long] if check is compiles else [])
         for index, case in enumerate(cases)
         for check in checks
         if index == 0 or check is not compiles

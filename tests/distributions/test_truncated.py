@@ -9,7 +9,7 @@ from torch.distributions import Beta, Cauchy, Exponential, Independent, Laplace,
 
 import reparam as rp
 from reparam.distributions import JohnsonSU, Truncated, TruncatedNormal
-from reparam.errors import InvalidArgument
+from reparam.errors import InvalidArgument, UnsupportedTransform
 
 from . import conformance
 from .conformance import UNIVARIATE_CHECKS, Case, pairs, seeded
@@ -101,12 +101,16 @@ def test_of_one_of_ours() -> None:
         (Beta(2.0, 3.0), "Beta has no cdf and no icdf"),
         (Poisson(3.0), "Poisson has no cdf and no icdf"),
         (Independent(Normal(torch.zeros(2), 1.0), 1), "univariate"),
-        (Normal(torch.zeros((), dtype=torch.bfloat16), 1.0), "half precision"),
     ],
 )
 def test_bases_that_cannot_be_truncated(base, what: str) -> None:
     with pytest.raises(InvalidArgument, match=rf"(?s){what}.*received: .*instead: "):
         Truncated(base, 0.0, 1.0)
+
+
+def test_half_precision_is_refused() -> None:
+    with pytest.raises(UnsupportedTransform, match=r"(?s)half precision.*received: .*bfloat16.*instead: "):
+        Truncated(Normal(torch.zeros((), dtype=torch.bfloat16), 1.0), 0.0, 1.0)
 
 
 def test_an_interval_without_mass() -> None:

@@ -232,6 +232,7 @@ def test_functional_transforms_agree(f):
     assert torch.allclose(forward, backward, rtol=1e-8)
 
 
+@pytest.mark.long
 def test_compiled():
     leaves = arguments(betainc, grad=True)
     compiled = torch.compile(beta_dx_dconcentration0, backend="aot_eager", fullgraph=True)

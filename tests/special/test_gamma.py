@@ -215,6 +215,7 @@ def test_forward_over_forward_is_reverse_over_reverse_under_vmap(function, a, u)
     torch.testing.assert_close(forward, reverse, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("function", "a", "u"), [cases()[0], cases()[-1]])
 def test_compiler_traces_values_gradients_and_tangents(function, a, u):
     def tangent(a: Tensor, u: Tensor) -> Tensor:
@@ -226,6 +227,7 @@ def test_compiler_traces_values_gradients_and_tangents(function, a, u):
     assert_compiles_with_gradients(function, a, u)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("function", "a", "u"), [cases()[4]])
 def test_compiler_traces_the_quantile(function, a, u):
     assert_compiles_with_gradients(function, a, u)

@@ -146,6 +146,7 @@ def test_functional_transforms_agree(f):
     assert torch.allclose(torch.func.vmap(torch.func.grad(f))(*args), gradients[0], rtol=1e-12)
 
 
+@pytest.mark.long
 def test_compiled():
     leaves = arguments(grad=True)
     compiled = torch.compile(student_t_dx_ddf, backend="aot_eager", fullgraph=True)

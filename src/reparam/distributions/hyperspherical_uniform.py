@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 from torch.distributions import register_kl
 
-from reparam.distributions._base import ReparamDistribution, at_value, in_float32
+from reparam.distributions._base import ReparamDistribution, at_value
 from reparam.distributions._sphere import Directional, log_area, normalized, same_sphere, unit_vector
 from reparam.errors import InvalidArgument
 from reparam.noise import BoundNoise
 from reparam.pathwise import register
+from reparam.pathwise._precision import rounded_once
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -113,7 +114,7 @@ class HypersphericalUniform(ReparamDistribution):
 
 
 @register(HypersphericalUniform, parameters=(), reference="normalised normal; Muller, CACM 1959")
-@in_float32
+@rounded_once
 def hyperspherical_uniform(dist: HypersphericalUniform, noise: BoundNoise) -> Tensor:
     """A normal vector over its norm."""
     return normalized(noise.normal())

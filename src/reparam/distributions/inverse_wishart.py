@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.distributions import constraints, register_kl
 
 from reparam.checks import all_true, summary
-from reparam.distributions._base import ReparamDistribution, at_value, in_float32
+from reparam.distributions._base import ReparamDistribution, at_value
 from reparam.distributions._matrix import (
     broadcast_batches,
     half_log_det,
@@ -21,6 +21,7 @@ from reparam.errors import InvalidArgument
 from reparam.noise import BoundNoise
 from reparam.pathwise import register
 from reparam.pathwise._log_gamma import log_gamma
+from reparam.pathwise._precision import rounded_once
 from reparam.pathwise._range import exp_in_range
 
 
@@ -158,7 +159,7 @@ class InverseWishart(ReparamDistribution):
     parameters=("df", "scale_tril", "scale_matrix"),
     reference="Bartlett's decomposition, 1933; Gamma implicitly, Figurnov, Mohamed and Mnih, NeurIPS 2018",
 )
-@in_float32
+@rounded_once
 def inverse_wishart(dist: InverseWishart, noise: BoundNoise) -> Tensor:
     """`C C^T` with `C = L T^-T`, where `T T^T` is a standard Wishart matrix and T *upper* triangular.
 

@@ -13,6 +13,7 @@ from reparam.distributions._matrix import broadcast_batches, check_square, half_
 from reparam.errors import InvalidArgument
 from reparam.noise import BoundNoise
 from reparam.pathwise import register
+from reparam.pathwise._precision import rounded_once
 
 _LOG_TAU = math.log(2 * math.pi)
 
@@ -126,7 +127,7 @@ class MatrixNormal(ReparamDistribution):
 
 
 @register(MatrixNormal, reference="two triangular factors times noise; Dawid, Biometrika 1981")
-@in_float32
+@rounded_once
 def matrix_normal(dist: MatrixNormal, noise: BoundNoise) -> Tensor:
     """`M + A Z B^T`."""
     return dist.loc + dist.row_scale_tril @ noise.normal() @ dist.column_scale_tril.mT

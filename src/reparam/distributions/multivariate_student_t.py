@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
-from reparam.distributions._base import ReparamDistribution, at_value, in_float32
+from reparam.distributions._base import ReparamDistribution, at_value
 from reparam.distributions._matrix import (
     broadcast_batches,
     half_log_det,
@@ -21,6 +21,7 @@ from reparam.errors import InvalidArgument
 from reparam.noise import BoundNoise
 from reparam.pathwise import register
 from reparam.pathwise._log_gamma import log_gamma
+from reparam.pathwise._precision import rounded_once
 from reparam.pathwise._range import exp_in_range
 
 
@@ -151,7 +152,7 @@ class MultivariateStudentT(ReparamDistribution):
     parameters=("df", "loc", "scale_tril", "scale_matrix"),
     reference="Normal over root Gamma; Figurnov, Mohamed and Mnih, NeurIPS 2018",
 )
-@in_float32
+@rounded_once
 def multivariate_student_t(dist: MultivariateStudentT, noise: BoundNoise) -> Tensor:
     """`loc + L z (k / g)^(1/2)` with g a Gamma of concentration k = df / 2, the magnitude in logarithms."""
     direction = (dist.scale_tril @ noise.normal().unsqueeze(-1)).squeeze(-1)

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 from torch.distributions import register_kl
 
-from reparam.distributions._base import at_value, in_float32
+from reparam.distributions._base import at_value
 from reparam.distributions._sphere import Directional, normalized, place, same_sphere
 from reparam.distributions.hyperspherical_uniform import HypersphericalUniform, kl_to_uniform
 from reparam.distributions.von_mises_fisher import VonMisesFisher
 from reparam.noise import BoundNoise
 from reparam.pathwise import register
+from reparam.pathwise._precision import rounded_once
 from reparam.pathwise.beta import beta_logit
 
 
@@ -89,7 +90,7 @@ class PowerSpherical(Directional):
 
 
 @register(PowerSpherical, kind="implicit", reference="De Cao and Aziz, 2020; logit of a Beta variate")
-@in_float32
+@rounded_once
 def power_spherical(dist: PowerSpherical, noise: BoundNoise) -> Tensor:
     """The polar coordinate by the logit of a Beta variate, the rest uniform about the mean direction."""
     first, second = (shape.to(noise.like) for shape in dist._shapes())

@@ -18,6 +18,7 @@ from reparam.distributions._normal import LOG_SQRT_TAU, ndtr
 from reparam.errors import InvalidArgument
 from reparam.noise import BoundNoise
 from reparam.pathwise import register
+from reparam.pathwise._precision import rounded_once
 
 
 class TanhNormal(Univariate):
@@ -73,6 +74,7 @@ class TanhNormal(Univariate):
     scale: Tensor
     low: Tensor
     high: Tensor
+    _pre_tanh: Tensor
 
     def __init__(
         self,
@@ -94,9 +96,12 @@ class TanhNormal(Univariate):
                 instead="TanhNormal(loc, scale, low, high) with low < high",
             )
 
+    def _keep(self, z: Tensor) -> None:
+        self._pre_tanh = z
+
     def __getstate__(self) -> dict[str, Any]:
         # The remembered sample has a history, which can be neither copied nor pickled.
-        return self.__dict__ | {"_drawn": None}
+        return {k: v for k, v in self.__dict__.items() if k != "_pre_tanh"} | {"_drawn": None}
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> TanhNormal:
         """A view of the same law with a larger batch shape."""
@@ -166,17 +171,16 @@ def _inverse(dist: TanhNormal, value: Tensor) -> Tensor:
 @register(TanhNormal, reference="Haarnoja, Zhou, Abbeel and Levine, ICML 2018")
 def tanh_normal(dist: TanhNormal, noise: BoundNoise) -> Tensor:
     """The squashed normal, whose z is kept for `log_prob`."""
-    z = _pre_tanh(dist, noise)
-    x = _squashed(dist, z)
-    dist._drawn = x, z
+    x = _squashed_normal(dist, noise)
+    dist._drawn = x, dist._pre_tanh
     return x
 
 
-def _pre_tanh(dist: TanhNormal, noise: BoundNoise) -> Tensor:
-    return dist.loc + dist.scale * noise.normal()
-
-
-_squashed = in_float32(_squash)
+@rounded_once
+def _squashed_normal(dist: TanhNormal, noise: BoundNoise) -> Tensor:
+    z = dist.loc + dist.scale * noise.normal()
+    dist._keep(z)  # as it is: rounded to half precision it would not give the sample
+    return _squash(dist, z)
 
 
 @register_kl(TanhNormal, TanhNormal)

@@ -13,7 +13,7 @@ from torch.distributions import Cauchy, Distribution, Laplace, Normal, constrain
 from reparam.checks import all_true, summary
 from reparam.distributions._base import ReparamDistribution, broadcast
 from reparam.distributions._normal import ndtr
-from reparam.errors import InvalidArgument
+from reparam.errors import InvalidArgument, UnsupportedTransform
 from reparam.noise import BoundNoise
 from reparam.pathwise import parameter_like, register
 
@@ -47,8 +47,9 @@ class Truncated(ReparamDistribution):
         is uniform in (0, 1).
 
     Errors:
-        `InvalidArgument` where the base has events that are vectors, lacks `cdf` or `icdf`, or is of half precision;
-        unless low < high; and where the interval has no mass that the base can resolve.
+        `InvalidArgument` where the base has events that are vectors or lacks `cdf` or `icdf`; unless low < high; and
+        where the interval has no mass that the base can resolve. `UnsupportedTransform` where the base is of half
+        precision.
 
     References:
         Devroye, Non-Uniform Random Variate Generation, Springer 1986, section II.2.
@@ -208,7 +209,7 @@ def _checked_base(base: Distribution) -> Tensor:
         )
     like = parameter_like(base)
     if like.dtype in (torch.float16, torch.bfloat16):
-        raise InvalidArgument(
+        raise UnsupportedTransform(
             "Truncated: half precision knows too few probabilities to invert a cdf",
             received=f"{name} of {like.dtype}",
             instead="parameters in float32, and .to(dtype) of the sample",

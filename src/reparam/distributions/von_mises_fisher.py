@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 from torch.distributions import register_kl
 
-from reparam.distributions._base import at_value, in_float32
+from reparam.distributions._base import at_value
 from reparam.distributions._polar import polar_quantile
 from reparam.distributions._sphere import Directional, normalized, place, same_sphere
 from reparam.distributions.hyperspherical_uniform import HypersphericalUniform, kl_to_uniform
 from reparam.noise import BoundNoise
 from reparam.pathwise import register
 from reparam.pathwise._implicit import attach
+from reparam.pathwise._precision import rounded_once
 from reparam.special.bessel import bessel_ratio, bessel_ratio_complement, log_reduced_ive
 
 _LOG_TAU = math.log(2 * math.pi)
@@ -100,7 +101,7 @@ class VonMisesFisher(Directional):
 
 
 @register(VonMisesFisher, kind="implicit", reference="Figurnov, Mohamed and Mnih, NeurIPS 2018; inverted polar law")
-@in_float32
+@rounded_once
 def von_mises_fisher(dist: VonMisesFisher, noise: BoundNoise) -> Tensor:
     """The polar coordinate by its quantile, the rest uniform about the mean direction."""
     shape = noise.shape[:-1]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -145,8 +145,13 @@ def log_density(dist: Distribution, x: Tensor) -> Tensor:
 
 def rebuilt(dist: Distribution, change: Callable[[Tensor], Tensor]) -> Distribution:
     """The same law with each parameter passed through `change`, and no validation."""
-    build = cast(Callable[..., Distribution], type(dist))
-    return build(**{name: change(value) for name, value in parameters(dist).items()}, validate_args=False)
+    changed = {name: change(value) for name, value in parameters(dist).items()}
+    return _constructor(dist)(**changed, validate_args=False)
+
+
+def _constructor(dist: Distribution) -> Callable[..., Distribution]:
+    # Not a `cast`, through which the compiler cannot see which class is built.
+    return type(dist)
 
 
 def columns(dist: Distribution) -> list[Distribution]:

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal
 
 from reparam.noise import BoundNoise
+from reparam.pathwise._precision import rounded_once
 from reparam.pathwise.registry import register
 
 
@@ -14,6 +15,7 @@ from reparam.pathwise.registry import register
     parameters=("loc", "covariance_matrix", "precision_matrix", "scale_tril"),
     reference="Cholesky factor times noise; Kingma and Welling, ICLR 2014",
 )
+@rounded_once
 def multivariate_normal(dist: MultivariateNormal, noise: BoundNoise) -> Tensor:
     """`loc + L eps`; torch's constructor computes L differentiably from the covariance or the precision."""
     eps = noise.normal()

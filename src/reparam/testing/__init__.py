@@ -14,10 +14,12 @@ from reparam.testing.conformance import (
     check_vmap,
 )
 from reparam.testing.statistics import COMPARISONS, FALSE_ALARM_RATE, ZTest, threshold, z_test
+from reparam.testing.transforms import TRANSFORMS
 
 __all__ = [
     "COMPARISONS",
     "FALSE_ALARM_RATE",
+    "TRANSFORMS",
     "ZTest",
     "check_curvature",
     "check_empty",
