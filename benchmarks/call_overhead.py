@@ -8,6 +8,8 @@ construction of a Normal, where the claim is that ours is no slower at all.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from rich.progress import track
 from torch import Tensor
