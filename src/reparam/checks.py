@@ -61,6 +61,7 @@ def check_parameters(dist: Distribution) -> None:
         value = _held(dist, name)
         if (
             isinstance(value, Tensor)
+            and value.numel()  # torch's constraints cannot reduce over the events of an empty batch
             and not constraints.is_dependent(constraint)
             and not all_true(constraint.check(value))
         ):

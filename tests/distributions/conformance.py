@@ -1,7 +1,7 @@
 """What every new distribution must do: a table row (`Case`) is handed to each of the checks below.
 
-A family's test file lists its rows and parametrises over `CHECKS`, or over `UNIVARIATE_CHECKS` where it has a
-reference distribution function in mpmath.
+A family's test file lists its rows and parametrises over `pairs(rows, CHECKS)`, or over `UNIVARIATE_CHECKS` where it
+has a reference distribution function in mpmath.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import inspect
 import math
 import pickle
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import mpmath
@@ -172,8 +172,6 @@ def maps(case: Case) -> None:
     def one(*parameters: Tensor) -> Tensor:
         return case.make(*parameters).rsample((2,))
 
-    # noise/bound clamps in place, which vmap serves by a loop and a warning.
-    warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
     different = torch.func.vmap(one, randomness="different")(*values)
     assert different[0].ne(different[1]).any()
     same = torch.func.vmap(one, randomness="same")(*values)
@@ -367,3 +365,13 @@ UNIVARIATE_CHECKS = [
     has_differentiable_statistics,
 ]
 """For a univariate class whose row has a reference `cdf`."""
+
+
+def pairs(cases: Sequence[Case], checks: Sequence[Callable[[Case], None]]) -> list[Any]:
+    """Every row with every check, but one compilation a class: a second row runs the same code, and takes seconds."""
+    return [
+        pytest.param(case, check, id=f"{case}-{check.__name__}")
+        for index, case in enumerate(cases)
+        for check in checks
+        if index == 0 or check is not compiles
+    ]

@@ -10,7 +10,7 @@ import reparam as rp
 from reparam.distributions import ExpDirichlet, LogitBeta
 from reparam.errors import InvalidArgument
 
-from .conformance import CHECKS, Case, seeded
+from .conformance import CHECKS, Case, pairs, seeded
 
 EXTREMES = (
     {"concentration": [1e-5, 1e-3, 1e-3]},
@@ -20,8 +20,7 @@ EXTREMES = (
 CASES = [Case(ExpDirichlet, {"concentration": [0.7, 2.0, 5.0]}, extremes=EXTREMES)]
 
 
-@pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize(("case", "check"), pairs(CASES, CHECKS))
 def test_conforms(case: Case, check: Callable[[Case], None]) -> None:
     check(case)
 

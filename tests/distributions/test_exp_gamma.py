@@ -10,7 +10,7 @@ from torch.distributions import Gamma, kl_divergence
 
 from reparam.distributions import ExpGamma
 
-from .conformance import UNIVARIATE_CHECKS, Case
+from .conformance import UNIVARIATE_CHECKS, Case, pairs
 
 
 def cdf(y, concentration, rate):
@@ -30,8 +30,7 @@ EXTREMES = ({"concentration": 1e-6}, {"concentration": 1e-3, "rate": 1e30}, {"co
 CASES = [row(0.7, 2.0, extremes=EXTREMES), row(1e-3, 1.0), row(300.0, 0.5)]
 
 
-@pytest.mark.parametrize("check", UNIVARIATE_CHECKS)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize(("case", "check"), pairs(CASES, UNIVARIATE_CHECKS))
 def test_conforms(case: Case, check: Callable[[Case], None]) -> None:
     check(case)
 

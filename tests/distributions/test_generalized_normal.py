@@ -10,7 +10,7 @@ from scipy import stats
 
 from reparam.distributions import GeneralizedNormal
 
-from .conformance import UNIVARIATE_CHECKS, Case
+from .conformance import UNIVARIATE_CHECKS, Case, pairs
 
 
 def cdf(x, loc, scale, power):
@@ -29,8 +29,7 @@ EXTREMES = ({"power": 0.2}, {"power": 1e3}, {"loc": 1e6, "scale": 1e-3}, {"scale
 CASES = [row(0.3, 2.0, 1.4, extremes=EXTREMES), row(-1.0, 0.5, 0.6), row(0.5, 2.0, 8.0)]
 
 
-@pytest.mark.parametrize("check", UNIVARIATE_CHECKS)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize(("case", "check"), pairs(CASES, UNIVARIATE_CHECKS))
 def test_conforms(case: Case, check: Callable[[Case], None]) -> None:
     check(case)
 
@@ -50,6 +49,14 @@ def test_centre_and_ends() -> None:
     assert middle.item() == 0.5
     assert -torch.autograd.grad(middle, loc)[0].item() == pytest.approx(d.log_prob(loc.detach()).exp().item())
     assert d.icdf(torch.tensor([0.0, 0.5, 1.0]).double()).tolist() == [-torch.inf, 0.0, torch.inf]
+
+
+@pytest.mark.parametrize("power", [0.6, 1.0, 2.0])
+def test_the_gradient_at_the_cusp_is_zero(power: float) -> None:
+    loc = torch.tensor(0.5, requires_grad=True)
+    log_prob = GeneralizedNormal(loc, 2.0, power).log_prob(torch.tensor(0.5))
+    assert log_prob.item() == pytest.approx(-math.lgamma(1 + 1 / power) - math.log(4))
+    assert torch.autograd.grad(log_prob, loc)[0].item() == 0
 
 
 @pytest.mark.parametrize("power", [1e3, 1e6])

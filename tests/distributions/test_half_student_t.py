@@ -10,7 +10,7 @@ from scipy import special, stats
 
 from reparam.distributions import HalfStudentT
 
-from .conformance import UNIVARIATE_CHECKS, Case
+from .conformance import UNIVARIATE_CHECKS, Case, pairs
 
 
 def cdf(x, df, scale):
@@ -29,8 +29,7 @@ EXTREMES = ({"df": 0.2}, {"df": 1e7}, {"scale": 1e-20}, {"df": 1.0})
 CASES = [row(3.5, 2.0, extremes=EXTREMES), row(40.0, 0.3), Case(HalfStudentT, {"df": 0.8, "scale": 1.0}, cdf)]
 
 
-@pytest.mark.parametrize("check", UNIVARIATE_CHECKS)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize(("case", "check"), pairs(CASES, UNIVARIATE_CHECKS))
 def test_conforms(case: Case, check: Callable[[Case], None]) -> None:
     check(case)
 

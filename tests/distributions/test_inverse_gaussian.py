@@ -13,7 +13,7 @@ from reparam.distributions import InverseGaussian
 from reparam.distributions._normal import mills_gap
 from reparam.errors import InvalidArgument
 
-from .conformance import UNIVARIATE_CHECKS, Case, seeded
+from .conformance import UNIVARIATE_CHECKS, Case, pairs, seeded
 
 
 def cdf(x, loc, concentration):
@@ -37,8 +37,7 @@ EXTREMES = (
 CASES = [row(1.3, 0.7, extremes=EXTREMES), row(0.2, 40.0), row(5.0, 1e5)]
 
 
-@pytest.mark.parametrize("check", UNIVARIATE_CHECKS)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize(("case", "check"), pairs(CASES, UNIVARIATE_CHECKS))
 def test_conforms(case: Case, check: Callable[[Case], None]) -> None:
     check(case)
 

@@ -9,7 +9,7 @@ from scipy import stats
 
 from reparam.distributions import JohnsonSU
 
-from .conformance import UNIVARIATE_CHECKS, Case
+from .conformance import UNIVARIATE_CHECKS, Case, pairs
 
 
 def cdf(x, skewness, tailweight, loc, scale):
@@ -27,8 +27,7 @@ EXTREMES = ({"tailweight": 0.1}, {"tailweight": 1e5}, {"loc": 1e6, "scale": 1e-3
 CASES = [row(-0.7, 1.5, 0.3, 2.0, extremes=EXTREMES), row(1.0, 4.0, -1.0, 0.5)]
 
 
-@pytest.mark.parametrize("check", UNIVARIATE_CHECKS)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize(("case", "check"), pairs(CASES, UNIVARIATE_CHECKS))
 def test_conforms(case: Case, check: Callable[[Case], None]) -> None:
     check(case)
 

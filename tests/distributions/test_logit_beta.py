@@ -10,7 +10,7 @@ from torch.distributions import Beta, kl_divergence
 
 from reparam.distributions import LogitBeta
 
-from .conformance import UNIVARIATE_CHECKS, Case
+from .conformance import UNIVARIATE_CHECKS, Case, pairs
 
 
 def cdf(y, concentration1, concentration0):
@@ -30,8 +30,7 @@ EXTREMES = (SMALL, {"concentration1": 1e-3, "concentration0": 1e6}, {"concentrat
 CASES = [row(0.7, 2.0, extremes=EXTREMES), row(30.0, 5.0)]
 
 
-@pytest.mark.parametrize("check", UNIVARIATE_CHECKS)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize(("case", "check"), pairs(CASES, UNIVARIATE_CHECKS))
 def test_conforms(case: Case, check: Callable[[Case], None]) -> None:
     check(case)
 

@@ -8,7 +8,7 @@ import torch
 
 from reparam.distributions import SinhArcsinh
 
-from .conformance import UNIVARIATE_CHECKS, Case
+from .conformance import UNIVARIATE_CHECKS, Case, pairs
 
 
 def cdf(x, loc, scale, skewness, tailweight):
@@ -35,8 +35,7 @@ EXTREMES = ({"tailweight": 0.01}, {"tailweight": 12.0}, {"loc": 1e6, "scale": 1e
 CASES = [row(0.3, 2.0, -0.4, 1.4, extremes=EXTREMES), row(-1.0, 0.5, 0.8, 0.6)]
 
 
-@pytest.mark.parametrize("check", UNIVARIATE_CHECKS)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize(("case", "check"), pairs(CASES, UNIVARIATE_CHECKS))
 def test_conforms(case: Case, check: Callable[[Case], None]) -> None:
     check(case)
 

@@ -11,7 +11,7 @@ import reparam as rp
 from reparam.distributions import TanhNormal
 from reparam.errors import InvalidArgument
 
-from .conformance import UNIVARIATE_CHECKS, Case, seeded
+from .conformance import UNIVARIATE_CHECKS, Case, pairs, seeded
 
 
 def cdf(x, loc, scale, low, high):
@@ -26,8 +26,7 @@ EXTREMES = ({"loc": 30.0}, {"loc": -30.0, "scale": 10.0}, {"scale": 1e-6}, {"low
 CASES = [row(0.3, 0.8, extremes=EXTREMES), row(-0.5, 0.6, -2.0, 5.0)]
 
 
-@pytest.mark.parametrize("check", UNIVARIATE_CHECKS)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize(("case", "check"), pairs(CASES, UNIVARIATE_CHECKS))
 def test_conforms(case: Case, check: Callable[[Case], None]) -> None:
     check(case)
 

@@ -9,7 +9,7 @@ from scipy import stats
 from reparam.distributions import Triangular
 from reparam.errors import InvalidArgument
 
-from .conformance import UNIVARIATE_CHECKS, Case
+from .conformance import UNIVARIATE_CHECKS, Case, pairs
 
 
 def cdf(x, low, high, peak):
@@ -28,8 +28,7 @@ EXTREMES = ({"low": -1e10, "high": 1e10}, {"low": 0.29, "high": 0.31}, {"peak": 
 CASES = [row(-1.0, 2.0, 0.3, extremes=EXTREMES), row(0.0, 1.0, 0.9)]
 
 
-@pytest.mark.parametrize("check", UNIVARIATE_CHECKS)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize(("case", "check"), pairs(CASES, UNIVARIATE_CHECKS))
 def test_conforms(case: Case, check: Callable[[Case], None]) -> None:
     check(case)
 

@@ -10,7 +10,7 @@ import reparam as rp
 from reparam.distributions import TruncatedNormal
 from reparam.errors import InvalidArgument
 
-from .conformance import UNIVARIATE_CHECKS, Case
+from .conformance import UNIVARIATE_CHECKS, Case, pairs
 
 
 def cdf(x, loc, scale, low, high):
@@ -45,8 +45,7 @@ EXTREMES = (
 CASES = [row(0.3, 2.0, -1.0, 2.5, extremes=EXTREMES), row(-1.0, 0.5, 0.1, 3.0), row(0.5, 1.0, -20.0, -7.0)]
 
 
-@pytest.mark.parametrize("check", UNIVARIATE_CHECKS)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize(("case", "check"), pairs(CASES, UNIVARIATE_CHECKS))
 def test_conforms(case: Case, check: Callable[[Case], None]) -> None:
     check(case)
 
@@ -74,7 +73,7 @@ def test_float32_at_thirty_sigma(side: float, u: float) -> None:
         assert x.item() == pytest.approx(float(quantile(*point)), rel=2e-7)
         for k, grad in enumerate(grads):
             order = tuple(int(j == k) for j in range(4))
-            assert grad.item() == pytest.approx(float(mpmath.diff(quantile, tuple(point), order)), rel=1e-6, abs=1e-12)
+            assert grad.item() == pytest.approx(float(mpmath.diff(quantile, tuple(point), order)), rel=1e-6, abs=1e-11)
 
 
 def test_infinite_bounds_are_the_normal() -> None:

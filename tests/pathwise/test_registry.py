@@ -8,38 +8,6 @@ from torch import distributions as td
 
 import reparam as rp
 
-DISCRETE = [
-    (td.Bernoulli(0.5), "Enumerate"),
-    (td.Binomial(4, 0.5), "Enumerate"),
-    (td.Categorical(torch.ones(3)), "Enumerate"),
-    (td.OneHotCategorical(torch.ones(3)), "Enumerate"),
-    (td.OneHotCategoricalStraightThrough(torch.ones(3)), "Enumerate"),
-    (td.Geometric(0.5), "LeaveOneOut"),
-    (td.Multinomial(4, torch.ones(3)), "LeaveOneOut"),
-    (td.NegativeBinomial(3.0, 0.5), "LeaveOneOut"),
-    (td.Poisson(3.0), "LeaveOneOut"),
-    (td.Independent(td.Bernoulli(torch.full((30,), 0.5)), 1), "LeaveOneOut"),
-]
-
-
-@pytest.mark.parametrize(
-    ("dist", "estimator"), DISCRETE, ids=lambda x: type(x).__name__ if not isinstance(x, str) else x
-)
-def test_discrete_classes_raise_and_name_the_estimator(dist, estimator: str):
-    with pytest.raises(rp.NoPathwiseGradient, match=estimator) as error:
-        rp.rsample(dist)
-    assert type(dist).__name__ in error.value.what
-    assert "batch_shape" in error.value.received
-    assert type(rp.estimator_for(dist)).__name__ == estimator
-
-
-def test_a_rule_never_serves_a_subclass():
-    class Skewed(td.Normal):
-        pass
-
-    with pytest.raises(rp.NoPathwiseGradient, match="its parent Normal does not serve it"):
-        rp.rsample(Skewed(0.0, 1.0))
-
 
 def test_a_user_s_rule_is_on_equal_terms():
     class Logistic(td.Distribution):

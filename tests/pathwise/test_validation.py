@@ -70,3 +70,10 @@ def test_bad_sample_shape(shape):
 def test_not_a_distribution():
     with pytest.raises(rp.InvalidArgument, match=r"must be a torch\.distributions"):
         rp.rsample(torch.zeros(3))
+
+
+@pytest.mark.parametrize("cls", [td.RelaxedBernoulli, td.RelaxedOneHotCategorical])
+def test_a_temperature_larger_than_the_batch(cls: type):
+    """torch lets the sample take the temperature's shape, with noise of the logits' shape shared along it."""
+    with pytest.raises(rp.InvalidArgument, match="temperature must broadcast to the batch shape"):
+        rp.rsample(cls(torch.ones(4, 3), logits=torch.zeros(3)))

@@ -13,6 +13,7 @@ from torch.distributions.utils import broadcast_all
 
 from reparam.checks import all_true, summary, values_visible
 from reparam.errors import InvalidArgument
+from reparam.noise import BoundNoise
 from reparam.pathwise import rsample
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ class ReparamDistribution(Distribution):
             # A constraint that depends on another parameter can only be built by the instance.
             if constraints.is_dependent(constraint):
                 continue
-            if not all_true(constraint.check(value)):
+            # torch's constraints cannot reduce over the events of an empty batch.
+            if value.numel() and not all_true(constraint.check(value)):
                 raise InvalidArgument(
                     f"{type(self).__name__}: {name} must satisfy {constraint}",
                     received=f"{name} = {summary(value)}",
@@ -140,19 +142,25 @@ def _describe(value: Tensor | float) -> str:
 def _in_at_least(wide: torch.dtype) -> Callable[[_M], _M]:
     def decorate(method: _M) -> _M:
         @functools.wraps(method)
-        def rounded(dist: ReparamDistribution, *arguments: Tensor) -> Tensor:
+        def rounded(dist: ReparamDistribution, *arguments: Tensor | BoundNoise) -> Tensor:
             dtype = dist._dtype()
             if torch.promote_types(dtype, wide) == dtype:
                 return method(dist, *arguments)
-            return method(dist._cast(wide), *(argument.to(wide) for argument in arguments)).to(dtype)
+            return method(dist._cast(wide), *(_widened(argument, wide) for argument in arguments)).to(dtype)
 
         return rounded  # type: ignore[return-value]  # functools.wraps keeps the signature, which TypeVar cannot say
 
     return decorate
 
 
+def _widened(argument: Tensor | BoundNoise, wide: torch.dtype) -> Tensor | BoundNoise:
+    if isinstance(argument, Tensor):
+        return argument.to(wide)
+    return BoundNoise(argument.source, argument.shape, argument.sample_shape, argument.like.to(wide))
+
+
 in_float32 = _in_at_least(torch.float32)
-"""Decorates a method of half-precision distributions: computed in float32 and rounded once."""
+"""Decorates a method, or a rule, of half-precision distributions: computed in float32 and rounded once."""
 
 in_float64 = _in_at_least(torch.float64)
 """Decorates a method whose terms cancel, or whose special functions are computed in float64: rounded once."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, LowRankMultivariateNormal, MultivariateNormal
 
-from reparam.pathwise._tails import Tails, has_tails, parameters, rebuilt, tails
+from reparam.pathwise._tails import Tails, columns, has_tails, log_density, parameters, rebuilt, tails
 from reparam.special.student_t import stdtr
 
 
@@ -29,8 +29,8 @@ class Components(Protocol):
         """Tails and log-density of coordinate d, given those already followed."""
         ...
 
-    def follow(self, d: int, x: Tensor) -> None:
-        """Fix coordinate d at x."""
+    def follow(self, d: int, x: Tensor) -> Tensor:
+        """Fix coordinate d at x, and return its log-density there, given those already followed."""
         ...
 
 
@@ -64,15 +64,17 @@ class Product:
         self.base = rebuilt(
             base, lambda p: p.to(dtype).flatten(p.dim() - event_dims) if event_dims else p.to(dtype).unsqueeze(-1)
         )
+        # Taken apart once: each look at a column through an index of its own costs a backward of the whole's size.
+        self.coordinates = columns(self.base)
 
     def parameters(self) -> list[Tensor]:
         return list(parameters(self.base).values())
 
     def tails(self, d: int, x: Tensor) -> Tails:
-        return tails(rebuilt(self.base, lambda p: p[..., d]), x)
+        return tails(self.coordinates[d], x)
 
-    def follow(self, d: int, x: Tensor) -> None:
-        pass
+    def follow(self, d: int, x: Tensor) -> Tensor:
+        return log_density(self.coordinates[d], x)
 
 
 class Elliptical:
@@ -86,20 +88,29 @@ class Elliptical:
         return [self.loc, self.scale_tril] + ([] if self.df is None else [self.df])
 
     def tails(self, d: int, x: Tensor) -> Tails:
-        z, log_scale = self._whiten(d, x), self.scale_tril[..., d, d].log()
+        t, log_density = self._standardized(d, self._whiten(d, x))
         if self.df is None:
-            log_density = -(z * z) / 2 - 0.5 * math.log(2 * math.pi)
-            return Tails(torch.special.ndtr(z), torch.special.ndtr(-z), log_density - log_scale)
+            return Tails(torch.special.ndtr(t), torch.special.ndtr(-t), log_density)
+        return Tails(stdtr(self.df + d, t), stdtr(self.df + d, -t), log_density)
+
+    def follow(self, d: int, x: Tensor) -> Tensor:
+        z = self._whiten(d, x)
+        _, log_density = self._standardized(d, z)
+        self.whitened.append(z)
+        return log_density
+
+    def _standardized(self, d: int, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Coordinate d on the scale of its own law, given those before it, and its log-density."""
+        log_scale = self.scale_tril[..., d, d].log()
+        if self.df is None:
+            return z, -(z * z) / 2 - 0.5 * math.log(2 * math.pi) - log_scale
         # Given d coordinates of squared length q, a t with d more degrees of freedom, widened by what q shows.
         df, length = self.df + d, sum((w * w for w in self.whitened), torch.zeros_like(z))
         widening = torch.sqrt((self.df + length) / df)
         t = z / widening
         normalizer = torch.lgamma((df + 1) / 2) - torch.lgamma(df / 2) - 0.5 * torch.log(df * math.pi)
         log_density = normalizer - (df + 1) / 2 * torch.log1p(t * t / df)
-        return Tails(stdtr(df, t), stdtr(df, -t), log_density - widening.log() - log_scale)
-
-    def follow(self, d: int, x: Tensor) -> None:
-        self.whitened.append(self._whiten(d, x))
+        return t, log_density - widening.log() - log_scale
 
     def _whiten(self, d: int, x: Tensor) -> Tensor:
         centred = x - self.loc[..., d]

@@ -135,9 +135,12 @@ def has_tails(cls: type[Distribution]) -> bool:
 
 def tails(dist: Distribution, x: Tensor) -> Tails:
     """Both tails and the log-density of a univariate `dist` at x."""
-    lower, upper = _LAWS[type(dist)](dist, x)
-    log_density = _von_mises_log_density(dist, x) if type(dist) is td.VonMises else dist.log_prob(x)
-    return Tails(lower, upper, log_density)
+    return Tails(*_LAWS[type(dist)](dist, x), log_density(dist, x))
+
+
+def log_density(dist: Distribution, x: Tensor) -> Tensor:
+    """The log-density of a univariate `dist` at x, as `tails` gives it."""
+    return _von_mises_log_density(dist, x) if type(dist) is td.VonMises else dist.log_prob(x)
 
 
 def rebuilt(dist: Distribution, change: Callable[[Tensor], Tensor]) -> Distribution:
@@ -149,6 +152,14 @@ def rebuilt(dist: Distribution, change: Callable[[Tensor], Tensor]) -> Distribut
 def _constructor(dist: Distribution) -> Callable[..., Distribution]:
     # Not a `cast`, through which the compiler cannot see which class is built.
     return type(dist)
+
+
+def columns(dist: Distribution) -> list[Distribution]:
+    """The laws of the last batch dimension, one by one."""
+    cls: Callable[..., Distribution] = type(dist)
+    names, values = zip(*parameters(dist).items(), strict=True)
+    rows = zip(*(value.unbind(-1) for value in values), strict=True)
+    return [cls(**dict(zip(names, row, strict=True)), validate_args=False) for row in rows]
 
 
 def parameters(dist: Distribution) -> dict[str, Tensor]:

@@ -47,7 +47,7 @@ def mixture(dist: MixtureSameFamily, noise: BoundNoise) -> Tensor:
     x = _ancestral(dist, weights, noise).detach()
     if not watched([weights, *parts.parameters()]):
         return x
-    flat = x.reshape((*x.shape[: x.dim() - dist._event_ndims], -1))
+    flat = x.reshape((*x.shape[: x.dim() - dist._event_ndims], dist._event_shape.numel()))
     return _moved(flat.to(torch.float32 if dtype in _HALVES else dtype), weights, parts).reshape(x.shape).to(dtype)
 
 
@@ -69,8 +69,7 @@ def _moved(x: Tensor, weights: Tensor, parts: Components) -> Tensor:
         share = share / share.sum(-1, keepdim=True)
         moved = _newton(x[..., d : d + 1], share, parts, d)
         if d + 1 < x.shape[-1]:
-            log_odds = log_odds + parts.tails(d, moved).log_density
-            parts.follow(d, moved)
+            log_odds = log_odds + parts.follow(d, moved)
         coordinates.append(moved)
     return torch.cat(coordinates, -1)
 

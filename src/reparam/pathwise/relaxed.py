@@ -12,6 +12,8 @@ from torch.distributions import RelaxedBernoulli, RelaxedOneHotCategorical
 from torch.distributions.relaxed_bernoulli import LogitRelaxedBernoulli
 from torch.distributions.relaxed_categorical import ExpRelaxedCategorical
 
+from reparam.checks import all_true, summary, wants_validation
+from reparam.errors import InvalidArgument
 from reparam.noise import BoundNoise
 from reparam.pathwise._precision import rounded_once
 from reparam.pathwise.registry import register
@@ -24,14 +26,14 @@ _PARAMETERS = ("temperature", "probs", "logits")
 @rounded_once
 def logit_relaxed_bernoulli(dist: LogitRelaxedBernoulli, noise: BoundNoise) -> Tensor:
     """`(logits + logit(u)) / temperature`."""
-    return (dist.logits + torch.logit(noise.uniform())) / dist.temperature
+    return _logistic(dist, noise)
 
 
 @register(RelaxedBernoulli, parameters=_PARAMETERS, reference=_MADDISON)
 @rounded_once
 def relaxed_bernoulli(dist: RelaxedBernoulli, noise: BoundNoise) -> Tensor:
     """The sigmoid of the logistic form; a sample within rounding error of 0 or 1 stays inside the open interval."""
-    x = torch.sigmoid((dist.logits + torch.logit(noise.uniform())) / dist.temperature)
+    x = torch.sigmoid(_logistic(dist, noise))
     limits = torch.finfo(x.dtype)
     return x.clamp(limits.tiny, 1 - limits.eps / 2)
 
@@ -55,5 +57,29 @@ def relaxed_one_hot_categorical(dist: RelaxedOneHotCategorical, noise: BoundNois
     return x.clamp(min=torch.finfo(x.dtype).tiny)
 
 
+def _logistic(dist: LogitRelaxedBernoulli | RelaxedBernoulli, noise: BoundNoise) -> Tensor:
+    return (dist.logits + torch.logit(noise.uniform())) / _temperature(dist)
+
+
 def _perturbed(dist: ExpRelaxedCategorical | RelaxedOneHotCategorical, noise: BoundNoise) -> Tensor:
-    return (dist.logits - noise.exponential().log()) / torch.as_tensor(dist.temperature).unsqueeze(-1)
+    return (dist.logits - noise.exponential().log()) / _temperature(dist).unsqueeze(-1)
+
+
+def _temperature(
+    dist: LogitRelaxedBernoulli | RelaxedBernoulli | ExpRelaxedCategorical | RelaxedOneHotCategorical,
+) -> Tensor:
+    """The temperature, which none of torch's four classes constrains; at 0 a sample would be 0 / 0 or never move."""
+    temperature = torch.as_tensor(dist.temperature)
+    if torch.broadcast_shapes(temperature.shape, dist.batch_shape) != dist.batch_shape:
+        raise InvalidArgument(
+            f"{type(dist).__name__}: temperature must broadcast to the batch shape, which is that of the logits",
+            received=f"temperature of shape {tuple(temperature.shape)}, batch_shape {tuple(dist.batch_shape)}",
+            instead="logits expanded to the shape of the temperature",
+        )
+    if wants_validation(dist) and not all_true(temperature > 0):
+        raise InvalidArgument(
+            f"{type(dist).__name__}: temperature must be positive",
+            received=f"temperature = {summary(temperature)}",
+            instead="a positive temperature, or the discrete law itself in rp.expect(f, dist)",
+        )
+    return temperature

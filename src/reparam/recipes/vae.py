@@ -7,7 +7,8 @@ back from the image. Both learn by raising one number, the evidence lower bound:
 
 The expectation is over z drawn from the encoder's own output, so its gradient must pass through a random sample. That
 is what `rp.objectives.elbo` does: it draws z = loc + scale * eps, and the chain rule runs from the decoder through z
-into loc and scale, and so into every weight of the encoder.
+into loc and scale, and so into every weight of the encoder. That is the formula of the default, a normal latent; for
+the other kinds in `latents.py`, on a sphere, positive, bounded or of several modes, z moves by a formula of its own.
 
 Run it with `reparam train vae`; read it from top to bottom: what can be chosen, the model, the objective, the loop,
 the figures and pictures that are left behind.
@@ -22,22 +23,23 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal
+from torch.distributions import Distribution
 
 import reparam as rp
 from reparam.errors import InvalidArgument
 from reparam.recipes import pictures
 from reparam.recipes.data import Dataset, load
+from reparam.recipes.latents import LATENTS, FamilyName, LatentFamily
 from reparam.recipes.runs import CONFIG, WEIGHTS, RunFolder, load_weights, read_config
 
 # --- what can be chosen -----------------------------------------------------------------------------------------------
@@ -51,6 +53,8 @@ class Config:
     """digits (embedded), fashion-mnist, mnist, or the path of a folder of IDX or .npy files."""
     data_root: str | None = None
     """Folder where the files of fashion-mnist or mnist are looked for first."""
+    family: FamilyName = "normal"
+    """What a latent is: a normal, a point on a sphere, positive (gamma), in (0, 1) (beta), or of several modes."""
     objective: Literal["elbo", "iwae"] = "elbo"
     """The bound to raise: elbo, or iwae, which is tighter with more samples."""
     k: int = 1
@@ -82,32 +86,8 @@ class Config:
 # --- the model --------------------------------------------------------------------------------------------------------
 
 
-class LatentFamily(NamedTuple):
-    """A kind of latent: what the encoder emits, how that becomes a posterior, and the prior it is held against."""
-
-    outputs: int
-    """Numbers that the encoder emits per latent dimension."""
-    posterior: Callable[[Tensor], Distribution]
-    """From the encoder's output, shape (batch, outputs * latent), to q(z | x)."""
-    prior: Callable[[Tensor], Distribution]
-    """From a tensor of zeros, shape (latent,), whose dtype and device it takes, to p(z)."""
-
-
-def normal_posterior(output: Tensor) -> Distribution:
-    """A normal with a location and a scale of its own in each dimension."""
-    loc, log_scale = output.chunk(2, dim=-1)
-    # Not validated: exp is positive, and the loop stops when the bound is no longer finite.
-    return Independent(Normal(loc, log_scale.exp(), validate_args=False), 1, validate_args=False)
-
-
-def normal_prior(zeros: Tensor) -> Distribution:
-    """The standard normal."""
-    return Independent(Normal(zeros, torch.ones_like(zeros)), 1)
-
-
 SMALL, LARGE = (64, 8), (400, 20)  # hidden units and latent dimensions
 SMALL_PIXELS = 64
-LATENTS = {"normal": LatentFamily(2, normal_posterior, normal_prior)}
 
 
 class VAE(nn.Module):
@@ -117,7 +97,7 @@ class VAE(nn.Module):
         pixels: pixels of an image.
         hidden: hidden units of each network.
         latent: dimensions of z.
-        family: which row of `LATENTS`.
+        family: a row of `LATENTS`: what the encoder emits, how that becomes q(z | x), and p(z).
     """
 
     zeros: Tensor
@@ -125,7 +105,7 @@ class VAE(nn.Module):
     def __init__(self, pixels: int, hidden: int, latent: int, family: LatentFamily = LATENTS["normal"]) -> None:
         super().__init__()
         self.family = family
-        self.encoder = nn.Sequential(nn.Linear(pixels, hidden), nn.ReLU(), nn.Linear(hidden, family.outputs * latent))
+        self.encoder = nn.Sequential(nn.Linear(pixels, hidden), nn.ReLU(), nn.Linear(hidden, family.outputs(latent)))
         self.decoder = nn.Sequential(nn.Linear(latent, hidden), nn.ReLU(), nn.Linear(hidden, pixels))
         self.register_buffer("zeros", torch.zeros(latent), persistent=False)
 
@@ -155,7 +135,7 @@ def build(config: Config, dataset: Dataset) -> VAE:
     hidden, latent = SMALL if pixels <= SMALL_PIXELS else LARGE
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(config.seed)
-        model = VAE(pixels, config.hidden or hidden, config.latent or latent)
+        model = VAE(pixels, config.hidden or hidden, config.latent or latent, LATENTS[config.family])
     return model.to(config.device)
 
 
@@ -247,6 +227,7 @@ def train(config: Config, out: str | Path | None = None, console: Console | None
     summary = {
         "recipe": "vae",
         "data": config.data,
+        "family": config.family,
         "objective": config.objective,
         "seed": config.seed,
         "epochs": config.epochs,
@@ -338,6 +319,10 @@ def _check(config: Config) -> None:
         config.learning_rate,
         "a positive number, such as 1e-3",
     )
+    _require(config.family in LATENTS, "family", config.family, f"one of {', '.join(LATENTS)}")
+    least = LATENTS[config.family].least
+    fits = config.latent is None or config.latent >= least
+    _require(fits, "latent", config.latent, f"at least {least} dimensions for family {config.family}")
     _require(config.objective in ("elbo", "iwae"), "objective", config.objective, "elbo or iwae")
     if config.stick_the_landing:
         _require(config.objective == "elbo", "stick_the_landing", True, "objective elbo with it")

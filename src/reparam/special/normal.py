@@ -176,7 +176,8 @@ def _fraction(z: Tensor) -> Tensor:
 
 def _log_ndtr_value(x: Tensor) -> Tensor:
     middle, upper = x.clamp(-_FRACTION_FROM, 0), x.clamp(min=0)
-    far = _log_density(x.clamp(max=0)) - torch.log(_fraction(-x))
+    lower = x.clamp(max=0)
+    far = torch.log(0.5 * torch.special.erfcx(-lower * _ROOT_HALF)) - 0.5 * lower * lower
     near = torch.where(
         x < 0, torch.log(0.5 * torch.erfc(-middle * _ROOT_HALF)), torch.log1p(-0.5 * torch.erfc(upper * _ROOT_HALF))
     )
@@ -195,7 +196,7 @@ def _ndtri_exp_value(log_p: Tensor) -> Tensor:
     x = torch.special.ndtri(torch.where(upper, -torch.expm1(body), torch.exp(body)))
     far = -torch.sqrt(-2 * tail - torch.log(-4 * math.pi * tail))
     for _ in range(2):  # Newton, on a function that is nearly a parabola
-        far = far - (_log_ndtr(far) - tail) / _hazard(-far)
+        far = far - (_log_ndtr(far) - tail) * (0.5 * _ROOT_TAU * torch.special.erfcx(-far * _ROOT_HALF))
     far = torch.where(torch.isinf(tail), tail, far)
     return torch.where(log_p < floor, far, torch.where(upper, -x, x))
 

@@ -1,7 +1,11 @@
 """Conformance checks, public: a third party's rule inherits the tests ours pass."""
 
 from reparam.testing.conformance import (
+    check_curvature,
+    check_empty,
     check_every_parameter,
+    check_implicit,
+    check_layouts,
     check_moment,
     check_path,
     check_rule,
@@ -17,7 +21,11 @@ __all__ = [
     "FALSE_ALARM_RATE",
     "TRANSFORMS",
     "ZTest",
+    "check_curvature",
+    "check_empty",
     "check_every_parameter",
+    "check_implicit",
+    "check_layouts",
     "check_moment",
     "check_path",
     "check_rule",
