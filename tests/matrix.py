@@ -65,7 +65,7 @@ _POSITIVE = {"concentration1": t(1.7), "concentration0": t(0.6)}
 _LOC_SCALE = {"loc": t(0.5), "scale": t(1.3)}
 _VECTOR = {"loc": t(0.5, -1.0), "scale_tril": t((1.2, 0.0), (0.3, 0.8))}
 _WEIGHTS = {"temperature": t(0.7)[0], "logits": t(0.3, -0.5, 0.1)}
-_BERNOULLI = {"temperature": t(0.7)[0], "logits": t(0.3, -0.5)}
+_BERNOULLI = {"temperature": t(0.7, 0.4), "logits": t(0.3, -0.5)}
 _DIRECTION = {"loc": t(0.6, 0.0, 0.8), "concentration": t(2.5)[0]}
 
 ROWS = [
