@@ -18,7 +18,7 @@ def t(values) -> Tensor:
 
 
 LOGITS, LOC, SCALE = t([0.3, -0.2]), t([[0.0, 0.0], [1.0, 1.5]]), t([[1.0, 0.5], [0.7, 1.2]])
-TRIL = t([[[1.0, 0.0], [0.5, 0.7]], [[0.6, 0.0], [-0.4, 1.1]]])
+TRIL, DF = t([[[1.0, 0.0], [0.5, 0.7]], [[0.6, 0.0], [-0.4, 1.1]]]), t([9.0, 12.0])
 
 
 def product() -> td.Distribution:
@@ -27,6 +27,10 @@ def product() -> td.Distribution:
 
 def correlated() -> td.Distribution:
     return td.MultivariateNormal(LOC, scale_tril=TRIL.tril())
+
+
+def heavy_tailed() -> td.Distribution:
+    return rp.distributions.MultivariateStudentT(DF, LOC, TRIL.tril())
 
 
 def mixture(components: td.Distribution) -> td.MixtureSameFamily:
@@ -41,6 +45,15 @@ def test_cross_moments_in_two_dimensions(make, scale: Tensor):
     parameters = [LOGITS, LOC, scale]
     slopes = torch.autograd.grad(exact, parameters, materialize_grads=True)
     z = gradient_z(lambda: rp.rsample(mixture(make()), (200,)), lambda x: x.prod(-1), parameters, slopes)
+    assert z.abs().max() < LIMIT
+
+
+def test_cross_moments_of_heavy_tails_in_two_dimensions():
+    covariance = (DF / (DF - 2))[:, None, None] * TRIL.tril() @ TRIL.tril().mT
+    exact = (LOGITS.softmax(-1) * (covariance[:, 0, 1] + LOC.prod(-1))).sum()
+    parameters = [LOGITS, LOC, TRIL, DF]
+    slopes = torch.autograd.grad(exact, parameters)
+    z = gradient_z(lambda: rp.rsample(mixture(heavy_tailed()), (200,)), lambda x: x.prod(-1), parameters, slopes)
     assert z.abs().max() < LIMIT
 
 

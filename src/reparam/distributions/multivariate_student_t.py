@@ -23,6 +23,7 @@ from reparam.pathwise import register
 from reparam.pathwise._log_gamma import log_gamma
 from reparam.pathwise._precision import rounded_once
 from reparam.pathwise._range import exp_in_range
+from reparam.pathwise._sequential import Elliptical, register_sequential
 
 
 class MultivariateStudentT(ReparamDistribution):
@@ -159,3 +160,9 @@ def multivariate_student_t(dist: MultivariateStudentT, noise: BoundNoise) -> Ten
     k = 0.5 * dist.df
     log_stretch = 0.5 * (k.log() - log_gamma(k, noise, noise.shape[:-1]))
     return dist.loc + direction.sign() * exp_in_range(direction.abs().log() + log_stretch.unsqueeze(-1))
+
+
+@register_sequential(MultivariateStudentT)
+def sequential_student_t(dist: MultivariateStudentT, dtype: torch.dtype) -> Elliptical:
+    """Conditionals of a multivariate Student-t, so that a mixture of them has a gradient to its weights."""
+    return Elliptical(dist.loc.to(dtype), dist.scale_tril.to(dtype), dist.df.to(dtype))
