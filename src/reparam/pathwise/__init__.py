@@ -30,6 +30,7 @@ from reparam.pathwise.joint import rsample_with_log_prob
 from reparam.pathwise.registry import (
     Coverage,
     advise_with,
+    complete_on_demand,
     coverage,
     draw,
     has_rule,
@@ -44,6 +45,7 @@ __all__ = [
     "abstract",
     "advise_with",
     "beta",
+    "complete_on_demand",
     "composite",
     "continuous_bernoulli",
     "coverage",

@@ -8,6 +8,7 @@ what a sample means (`OneHotCategoricalStraightThrough` is a subclass of `OneHot
 from __future__ import annotations
 
 import dataclasses
+import importlib
 from collections.abc import Callable, Sequence
 from typing import Literal, TypeVar
 
@@ -49,6 +50,7 @@ class _Entry:
 
 
 _REGISTRY: dict[type[Distribution], _Entry] = {}
+_ON_DEMAND: list[str] = []
 _ADVISERS: list[Callable[[Distribution], str]] = []
 
 
@@ -105,7 +107,7 @@ def declare_none(cls: type[Distribution], reason: str) -> None:
 
 
 def coverage() -> list[Coverage]:
-    """Every registered class: which gradient its samples carry, to which parameters, from which paper.
+    """Every class with a rule or a reason for none: which gradient its samples carry, to which parameters.
 
     Example:
         >>> import reparam as rp
@@ -115,7 +117,14 @@ def coverage() -> list[Coverage]:
         >>> rows["Poisson"].kind
         'none'
     """
+    for room in _ON_DEMAND:
+        importlib.import_module(room)
     return sorted((entry.row for entry in _REGISTRY.values()), key=lambda row: row.distribution.__name__)
+
+
+def complete_on_demand(module: str) -> None:
+    """Name a module whose classes and rules are registered when it is imported, which `coverage` then does."""
+    _ON_DEMAND.append(module)
 
 
 def has_rule(dist: Distribution) -> bool:

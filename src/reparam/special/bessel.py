@@ -13,7 +13,6 @@ expressions, of any order, are accurate too.
 from __future__ import annotations
 
 import math
-from fractions import Fraction
 from typing import NamedTuple
 
 import torch
@@ -167,32 +166,33 @@ def _expansion(q: Tensor, p2: Tensor, rows: list[list[float]]) -> Tensor:
     return value
 
 
-def _debye_fractions() -> list[list[Fraction]]:
-    r"""Coefficients of :math:`D_k(p^2)`, row k of degree k in :math:`p^2`.
+def _debye_slopes() -> list[list[int]]:
+    r"""Coefficients of the slopes of Debye's series: row n over :math:`2^{4n + 3}`, which makes integers of them all.
 
-    The logarithm S of Debye's series, as a function of p and the large order v, solves
+    The logarithm S of the series, as a function of p and the large order v, solves
 
     .. math:: v S' = \tfrac18 (1 - 5 p^2) + \tfrac12 \left(w S'\right)' + \tfrac12 w S'^2, \qquad w = p^2 - p^4.
 
     With :math:`S = \sum_k v^{-k} p^k D_k`, the k-th slope is :math:`p^{k-1}` times an even polynomial; rows hold it.
     """
-    slopes = [[Fraction(1, 8), Fraction(-5, 8)]]
+    slopes = [[1, -5]]
     for k in range(1, _TERMS):
-        row = [Fraction(0)] * (k + 2)
+        row = [0] * (k + 2)
         for j, c in enumerate(slopes[-1]):  # c p^(k-1+2j), times w, differentiated, halved
-            row[j] += c * (k + 1 + 2 * j) / 2
-            row[j + 1] -= c * (k + 3 + 2 * j) / 2
+            row[j] += 8 * c * (k + 1 + 2 * j)
+            row[j + 1] -= 8 * c * (k + 3 + 2 * j)
         for left, right in zip(slopes[:-1], reversed(slopes[:-1]), strict=True):
             for i, a in enumerate(left):
                 for j, b in enumerate(right):
-                    row[i + j] += a * b / 2
-                    row[i + j + 1] -= a * b / 2
+                    row[i + j] += 16 * a * b
+                    row[i + j + 1] -= 16 * a * b
         slopes.append(row)
-    return [[c / (k + 2 * j) for j, c in enumerate(row)] for k, row in enumerate(slopes, start=1)]
+    return slopes
 
 
-# Computed on import rather than on first use: the compiler traces through a cache.
-_DEBYE_EXACT = _debye_fractions()
-_DEBYE = [[float(c) for c in row] for row in _DEBYE_EXACT]
+# Computed on import rather than on first use: the compiler traces through a cache. Python rounds these quotients once.
+_SLOPES = _debye_slopes()
 # The rows of -(q^2/x) d/dx of the series: d q^-k / dx = -k x q^(-k-2) and d p^2 / dx = -2 p^2 x / q^2.
-_DEBYE_SLOPE = [[float(c * (k + 2 * j)) for j, c in enumerate(row)] for k, row in enumerate(_DEBYE_EXACT, start=1)]
+_DEBYE_SLOPE = [[c / 2 ** (4 * n + 3) for c in row] for n, row in enumerate(_SLOPES)]
+# D_k(p^2), row k of degree k in p^2.
+_DEBYE = [[c / (2 ** (4 * n + 3) * (n + 1 + 2 * j)) for j, c in enumerate(row)] for n, row in enumerate(_SLOPES)]
