@@ -20,6 +20,12 @@ def pytest_report_header() -> str:
     return f"{_SEED_VARIABLE}={os.environ[_SEED_VARIABLE]}"
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _examples_are_a_users(doctest_namespace: dict[str, object]) -> None:
+    """A class that an example defines and registers is a user's, not one of the module whose docstring it stands in."""
+    doctest_namespace["__name__"] = "__main__"
+
+
 @pytest.fixture(autouse=True)
 def _seed(request: pytest.FixtureRequest, record_property) -> None:
     """Seed torch from the run's seed and the test's own name, so that a test alone repeats what it did in the suite."""
