@@ -95,8 +95,11 @@ def test_a_normal_truncated_to_its_tail(dtype: torch.dtype, sigmas: float, side:
     loc, scale = leaf(0.0, dtype=dtype), leaf(1.0, dtype=dtype)
     bounds = sorted((side * sigmas, side * (sigmas + 1)))
     low, high = (torch.tensor([b], dtype=dtype) for b in bounds)
-    x = rp.rsample(rp.distributions.TruncatedNormal(loc, scale, low, high), (4000,))
-    assert ((x > low) & (x < high)).all()
+    dist = rp.distributions.TruncatedNormal(loc, scale, low, high)
+    x = rp.rsample(dist, (4000,))
+    # At 30 sigma one draw in 30,000 is nearer to the near bound than half a float32 spacing, and rounds to it.
+    assert dist.support.check(x).all()
+    assert (x != side * (sigmas + 1)).all()
     slopes = torch.autograd.grad(x.mean(), (loc, scale))
     assert all(torch.isfinite(slope).all() for slope in slopes)
     # Beyond t sigmas the law is that of an Exponential(t), whose own truncation at t + 1 is negligible.
