@@ -14,7 +14,7 @@ from torch import distributions as td
 from torch.distributions import Distribution
 
 from reparam.errors import InvalidArgument
-from reparam.noise import NoiseSource, TorchStream
+from reparam.noise import NoiseSource, SharedNoise, TorchStream
 from reparam.pathwise import draw, has_rule
 
 
@@ -43,6 +43,9 @@ def _uniform(noise: NoiseSource, sample_shape: torch.Size, like: Tensor) -> Tens
 
 
 def _generator(dist: Distribution, noise: NoiseSource) -> torch.Generator | None:
+    if isinstance(noise, SharedNoise):
+        # These samplers take no fixed number of uniforms, so there is nothing to share: the draws are independent.
+        noise = noise.source
     if isinstance(noise, TorchStream):
         return noise.generator
     raise InvalidArgument(
