@@ -5,6 +5,7 @@ from reparam.estimators.arms import ARMS
 from reparam.estimators.base import Draw, Estimator, ParticleEstimator, Proposal, particle_weights
 from reparam.estimators.disarm import DisARM
 from reparam.estimators.enumeration import Enumerate
+from reparam.estimators.measure_valued import MeasureValued
 from reparam.estimators.pathwise import Pathwise
 from reparam.estimators.score import LeaveOneOut, ScoreFunction
 from reparam.estimators.slope import slope
@@ -18,6 +19,7 @@ __all__ = [
     "Enumerate",
     "Estimator",
     "LeaveOneOut",
+    "MeasureValued",
     "ParticleEstimator",
     "Pathwise",
     "Proposal",
