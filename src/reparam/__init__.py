@@ -5,7 +5,19 @@ from typing import TYPE_CHECKING
 
 from reparam import noise, objectives, special
 from reparam.errors import DataError, InvalidArgument, NoPathwiseGradient, ReparamError, UnsupportedTransform
-from reparam.estimators import ARM, ARMS, DisARM, Draw, Enumerate, LeaveOneOut, MeasureValued, Pathwise, ScoreFunction
+from reparam.estimators import (
+    ARM,
+    ARMS,
+    DisARM,
+    Draw,
+    Enumerate,
+    LeaveOneOut,
+    MeasureValued,
+    Pathwise,
+    ScoreFunction,
+    SumAndSample,
+    Unordered,
+)
 from reparam.expectation import estimator_for, expect
 from reparam.info import info
 from reparam.pathwise import complete_on_demand, coverage, register, rsample, rsample_with_log_prob
@@ -28,6 +40,8 @@ __all__ = [
     "Pathwise",
     "ReparamError",
     "ScoreFunction",
+    "SumAndSample",
+    "Unordered",
     "UnsupportedTransform",
     "__version__",
     "coverage",

@@ -9,7 +9,9 @@ from reparam.estimators.measure_valued import MeasureValued
 from reparam.estimators.pathwise import Pathwise
 from reparam.estimators.score import LeaveOneOut, ScoreFunction
 from reparam.estimators.slope import slope
+from reparam.estimators.sum_and_sample import SumAndSample
 from reparam.estimators.support import support_size
+from reparam.estimators.unordered import Unordered
 
 __all__ = [
     "ARM",
@@ -24,6 +26,8 @@ __all__ = [
     "Pathwise",
     "Proposal",
     "ScoreFunction",
+    "SumAndSample",
+    "Unordered",
     "particle_weights",
     "slope",
     "support_size",
