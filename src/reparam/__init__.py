@@ -8,6 +8,7 @@ from reparam.errors import DataError, InvalidArgument, NoPathwiseGradient, Repar
 from reparam.estimators import (
     ARM,
     ARMS,
+    Components,
     DisARM,
     Draw,
     Enumerate,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ARM",
     "ARMS",
+    "Components",
     "DataError",
     "DisARM",
     "Draw",

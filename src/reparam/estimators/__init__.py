@@ -3,6 +3,7 @@
 from reparam.estimators.arm import ARM
 from reparam.estimators.arms import ARMS
 from reparam.estimators.base import Draw, Estimator, ParticleEstimator, Proposal, particle_weights
+from reparam.estimators.components import Components
 from reparam.estimators.disarm import DisARM
 from reparam.estimators.enumeration import Enumerate
 from reparam.estimators.measure_valued import MeasureValued
@@ -16,6 +17,7 @@ from reparam.estimators.unordered import Unordered
 __all__ = [
     "ARM",
     "ARMS",
+    "Components",
     "DisARM",
     "Draw",
     "Enumerate",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -83,7 +81,7 @@ def expect(
         )
     check_parameters(dist)
     estimator = _resolve(dist, estimator, samples)
-    own = _own_samples(estimator)
+    own = getattr(estimator, "samples", None)
     draws = torch.Size() if own is None else torch.Size((own,))
     draw = estimator.draw(dist, as_source(noise, draws))
     costs = f(draw.points)
@@ -113,21 +111,7 @@ def _resolve(dist: Distribution, estimator: Estimator | None, samples: int | Non
             received=f"estimator = {estimator!r}",
             instead=f"rp.{estimator.__name__}()" if isinstance(estimator, type) else f"rp.{estimator_for(dist)}",
         )
-    elif samples is not None and _own_samples(estimator) is None:
-        raise InvalidArgument(
-            f"{type(estimator).__name__} decides by itself how many points it needs",
-            received=f"samples={samples}",
-            instead=f"rp.expect(f, dist, rp.{type(estimator).__name__}()) without samples",
-        )
-    if samples is not None and _own_samples(estimator) not in (None, samples):
-        settings: Any = estimator
-        return dataclasses.replace(settings, samples=samples)
-    return estimator
-
-
-def _own_samples(estimator: Estimator) -> int | None:
-    """How many draws an estimator is set to make; None for one that has no such setting."""
-    return getattr(estimator, "samples", None)
+    return estimator if samples is None else estimator.resized(samples)
 
 
 def _check_costs(costs: Tensor, draw: Draw) -> None:
