@@ -8,6 +8,9 @@ from reparam.errors import DataError, InvalidArgument, NoPathwiseGradient, Repar
 from reparam.estimators import (
     ARM,
     ARMS,
+    REBAR,
+    RELAX,
+    RODEO,
     Components,
     DisARM,
     Draw,
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
 __all__ = [
     "ARM",
     "ARMS",
+    "REBAR",
+    "RELAX",
+    "RODEO",
     "Components",
     "DataError",
     "DisARM",

@@ -8,6 +8,9 @@ from reparam.estimators.disarm import DisARM
 from reparam.estimators.enumeration import Enumerate
 from reparam.estimators.measure_valued import MeasureValued
 from reparam.estimators.pathwise import Pathwise
+from reparam.estimators.rebar import REBAR
+from reparam.estimators.relax import RELAX
+from reparam.estimators.rodeo import RODEO
 from reparam.estimators.score import LeaveOneOut, ScoreFunction
 from reparam.estimators.slope import slope
 from reparam.estimators.sum_and_sample import SumAndSample
@@ -17,6 +20,9 @@ from reparam.estimators.unordered import Unordered
 __all__ = [
     "ARM",
     "ARMS",
+    "REBAR",
+    "RELAX",
+    "RODEO",
     "Components",
     "DisARM",
     "Draw",
