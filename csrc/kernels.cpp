@@ -3,6 +3,7 @@
 #include "kernels.hpp"
 
 #include "math.hpp"
+#include "quantile.hpp"
 
 #define REPARAM_QUOTE_(x) #x
 #define REPARAM_QUOTE(x) REPARAM_QUOTE_(x)
@@ -38,12 +39,17 @@ constexpr Elementwise ELEMENTWISE[] = {
     REPARAM_ELEMENTWISE(cos, 1),
 };
 
+template <class T>
+constexpr Samplers<T> SAMPLERS = {uniform_noise<T>, normal_noise<T>, exponential_noise<T>, scaled_normal<T>};
+
 }  // namespace
 
 extern const Kernels KERNELS = {
     .name = REPARAM_QUOTE(REPARAM_ARCH),
     .elementwise = ELEMENTWISE,
     .elementwise_count = sizeof(ELEMENTWISE) / sizeof(ELEMENTWISE[0]),
+    .f32 = SAMPLERS<float>,
+    .f64 = SAMPLERS<double>,
 };
 
 }  // namespace reparam::REPARAM_ARCH

@@ -199,6 +199,11 @@ class BoundNoise:
             shape = self.shape
         return self.source.normal(shape, like.dtype, like.device)
 
+    def scaled_normal(self, loc: Tensor, scale: Tensor) -> Tensor:
+        """`loc + scale * eps` of the draw's shape: a source that can make eps anew in backward does not store it."""
+        fused = None if self.is_torch_stream else getattr(self.source, "scaled_normal", None)
+        return loc + self.normal() * scale if fused is None else fused(loc, scale, self.shape)
+
     def uniform(self, shape: Sequence[int] | None = None) -> Tensor:
         """Uniform noise in the open interval (0, 1), of the draw's shape unless another is given."""
         return self.source.uniform(self.shape if shape is None else shape, self.like.dtype, self.like.device)
