@@ -15,8 +15,6 @@ NAN = float("nan")
 def torch_validation_off():
     """What making any compiled function does to the whole process."""
     td.Distribution.set_default_validate_args(False)
-    yield
-    td.Distribution.set_default_validate_args(True)
 
 
 @pytest.mark.usefixtures("torch_validation_off")
