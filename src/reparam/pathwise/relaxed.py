@@ -62,7 +62,8 @@ def _logistic(dist: LogitRelaxedBernoulli | RelaxedBernoulli, noise: BoundNoise)
 
 
 def _perturbed(dist: ExpRelaxedCategorical | RelaxedOneHotCategorical, noise: BoundNoise) -> Tensor:
-    return (dist.logits - noise.exponential().log()) / _temperature(dist).unsqueeze(-1)
+    temperature = _temperature(dist)
+    return (dist.logits - noise.exponential().log()) / (temperature.unsqueeze(-1) if temperature.shape else temperature)
 
 
 def _temperature(
@@ -70,7 +71,7 @@ def _temperature(
 ) -> Tensor:
     """The temperature, which none of torch's four classes constrains; at 0 a sample would be 0 / 0 or never move."""
     temperature = torch.as_tensor(dist.temperature)
-    if torch.broadcast_shapes(temperature.shape, dist.batch_shape) != dist.batch_shape:
+    if temperature.shape and torch.broadcast_shapes(temperature.shape, dist.batch_shape) != dist.batch_shape:
         raise InvalidArgument(
             f"{type(dist).__name__}: temperature must broadcast to the batch shape, which is that of the logits",
             received=f"temperature of shape {tuple(temperature.shape)}, batch_shape {tuple(dist.batch_shape)}",
