@@ -10,7 +10,8 @@ import sys
 import pytest
 
 import reparam as rp
-from reparam.kernels import native, served_by
+from instruction_sets import INSTRUCTION_SETS, needs_kernels
+from reparam.kernels import served_by
 from reparam.kernels.native import VARIABLE, load
 
 
@@ -33,12 +34,12 @@ def test_a_name_of_no_path(wanted):
     assert "auto, reference, sse2, avx2, avx512 or neon" in caught.value.instead
 
 
-@pytest.mark.skipif(native is None, reason="this installation has no native kernels")
+@needs_kernels
 def test_an_instruction_set_that_this_processor_has_not():
-    missing = next(name for name in ("neon", "sse2") if name not in native.available())
+    missing = next(name for name in ("neon", "sse2") if name not in INSTRUCTION_SETS)
     with pytest.raises(rp.InvalidArgument, match="this processor or this build has not") as caught:
         load(missing)
-    assert native.available()[-1] in caught.value.instead
+    assert INSTRUCTION_SETS[-1] in caught.value.instead
 
 
 def test_without_the_extension_the_reference_serves_and_says_why(monkeypatch):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import signal
@@ -11,28 +10,16 @@ import pytest
 import torch
 
 import reparam as rp
-from reparam.kernels import native
+from instruction_sets import INSTRUCTION_SETS, instruction_set, needs_kernels
 from reparam.kernels import noise as kernels
 from reparam.kernels.noise import Place, philox_noise
 from reparam.noise import Philox, as_source
 from reparam.noise.quantile import QuantileStream
 
-pytestmark = pytest.mark.skipif(native is None, reason="this installation has no native kernels")
+pytestmark = needs_kernels
 CPU = torch.device("cpu")
 DTYPES = [torch.float32, torch.float64]
 SHAPES = [(), (1,), (7,), (5000,), (2500, 2), (33, 3), (9, 70), (4, 1001), (2, 3, 700), (0, 3), (3, 0)]
-INSTRUCTION_SETS = native.available() if native is not None else []
-
-
-@contextlib.contextmanager
-def instruction_set(name):
-    """One instruction set for a block."""
-    before = native.active()
-    native.select(name)
-    try:
-        yield
-    finally:
-        native.select(before)
 
 
 def by_kernel(noise, law, shape, dtype):

@@ -99,7 +99,7 @@ def _vmap(
 
 
 def scaled_normal(loc: Tensor, scale: Tensor, shape: Sequence[int], place: Place) -> Tensor:
-    r"""`loc + scale * eps` of one shape, its noise a function of the place alone.
+    r"""The sum `loc + scale * eps`, its noise a function of the place alone.
 
     .. math:: z = \mu + \sigma \epsilon, \qquad
               \bar\mu = \bar z, \quad \bar\sigma = \bar z \, \epsilon \text{ with } \epsilon \text{ made anew}

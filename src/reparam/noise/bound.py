@@ -215,7 +215,7 @@ class BoundNoise:
         return self.source.normal(self.shape if shape is None else shape, self.like.dtype, self.like.device)
 
     def scaled_normal(self, loc: Tensor, scale: Tensor) -> Tensor:
-        """`loc + scale * eps` of the draw's shape: a source that can make eps anew in backward does not store it."""
+        """The sum `loc + scale * eps`, of the draw's shape: a source that can make eps anew in backward does not store it."""
         fused = None if self.is_torch_stream else getattr(self.source, "scaled_normal", None)
         return loc + self.normal() * scale if fused is None else fused(loc, scale, self.shape)
 

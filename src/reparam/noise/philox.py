@@ -136,7 +136,7 @@ class PhiloxStream(QuantileStream):
         return kernels.noise("exponential", shape, dtype, self.place(shape))
 
     def scaled_normal(self, loc: Tensor, scale: Tensor, shape: Sequence[int]) -> Tensor:
-        """`loc + scale * eps`; where a kernel serves, backward makes eps anew instead of having stored it."""
+        """The sum `loc + scale * eps`; where a kernel serves, backward makes eps anew instead of having stored it."""
         if loc.dtype != scale.dtype or not kernels.serves(scale.dtype, scale.device):
             return loc + self.normal(shape, scale.dtype, scale.device) * scale
         return kernels.scaled_normal(loc, scale, shape, self.place(shape))
