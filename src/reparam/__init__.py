@@ -5,7 +5,21 @@ from typing import TYPE_CHECKING
 
 from reparam import noise, objectives, special
 from reparam.errors import DataError, InvalidArgument, NoPathwiseGradient, ReparamError, UnsupportedTransform
-from reparam.estimators import Draw, Enumerate, LeaveOneOut, Pathwise, ScoreFunction
+from reparam.estimators import (
+    MVE,
+    Draw,
+    Enumerate,
+    Fini,
+    GumbelRao,
+    GumbelSoftmax,
+    GumbelTopK,
+    LeaveOneOut,
+    Pathwise,
+    ReinMax,
+    ScoreFunction,
+    SoftSort,
+    StraightThrough,
+)
 from reparam.expectation import estimator_for, expect
 from reparam.info import info
 from reparam.pathwise import complete_on_demand, coverage, register, rsample, rsample_with_log_prob
@@ -15,15 +29,23 @@ if TYPE_CHECKING:
     from reparam import distributions, testing
 
 __all__ = [
+    "MVE",
     "DataError",
     "Draw",
     "Enumerate",
+    "Fini",
+    "GumbelRao",
+    "GumbelSoftmax",
+    "GumbelTopK",
     "InvalidArgument",
     "LeaveOneOut",
     "NoPathwiseGradient",
     "Pathwise",
+    "ReinMax",
     "ReparamError",
     "ScoreFunction",
+    "SoftSort",
+    "StraightThrough",
     "UnsupportedTransform",
     "__version__",
     "coverage",
