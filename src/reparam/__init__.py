@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING
 from reparam import noise, objectives, special
 from reparam.errors import DataError, InvalidArgument, NoPathwiseGradient, ReparamError, UnsupportedTransform
 from reparam.estimators import (
+    ARM,
+    ARMS,
     MVE,
+    Components,
+    DisARM,
     Draw,
     Enumerate,
     Fini,
@@ -14,11 +18,14 @@ from reparam.estimators import (
     GumbelSoftmax,
     GumbelTopK,
     LeaveOneOut,
+    MeasureValued,
     Pathwise,
     ReinMax,
     ScoreFunction,
     SoftSort,
     StraightThrough,
+    SumAndSample,
+    Unordered,
 )
 from reparam.expectation import estimator_for, expect
 from reparam.info import info
@@ -29,8 +36,12 @@ if TYPE_CHECKING:
     from reparam import distributions, testing
 
 __all__ = [
+    "ARM",
+    "ARMS",
     "MVE",
+    "Components",
     "DataError",
+    "DisARM",
     "Draw",
     "Enumerate",
     "Fini",
@@ -39,6 +50,7 @@ __all__ = [
     "GumbelTopK",
     "InvalidArgument",
     "LeaveOneOut",
+    "MeasureValued",
     "NoPathwiseGradient",
     "Pathwise",
     "ReinMax",
@@ -46,6 +58,8 @@ __all__ = [
     "ScoreFunction",
     "SoftSort",
     "StraightThrough",
+    "SumAndSample",
+    "Unordered",
     "UnsupportedTransform",
     "__version__",
     "coverage",
