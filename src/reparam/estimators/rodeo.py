@@ -96,12 +96,16 @@ class RODEO(Controlled):
     """
 
     unbiased: ClassVar[bool] = True
-    weighs: ClassVar[bool] = False
     samples: int = 2
     control: nn.Module = dataclasses.field(default_factory=Extrapolation)
 
     def __post_init__(self) -> None:
         require_samples("RODEO", self.samples, 2)
+
+    @property
+    def weighs(self) -> bool:
+        """False: the control variate needs the costs."""
+        return False
 
     def evaluations(self, dist: Distribution) -> int:
         """One for each draw."""
