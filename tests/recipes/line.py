@@ -44,7 +44,7 @@ class Line(engine.Training):
         self.disturb = disturb
         self.x = torch.linspace(-1, 1, 44).unsqueeze(-1).to(machine.device)
         self.order = Order(len(self.x), config.batch, config.seed, machine)
-        self.weights = nn.Linear(1, 1)
+        self.weights = self.line = nn.Linear(1, 1)
         optimizer = torch.optim.Adam(self.weights.parameters(), lr=config.learning_rate)
         self.schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.99)
         self.learner = machine.learner(self.weights, self._loss, optimizer, clip=1.0)
@@ -62,15 +62,15 @@ class Line(engine.Training):
         share = self.order.share(step)
         loss = self.learner.step(self.x[share.rows], share.noise(), of=share.total)
         with torch.no_grad():
-            self.weights.bias += 1e-3 * (torch.rand(1) + random.random() + np.random.rand()).to(self.x)  # noqa: NPY002
+            self.line.bias += 1e-3 * (torch.rand(1) + random.random() + np.random.rand()).to(self.x)  # noqa: NPY002
         self.schedule.step()
         return {"train_loss": loss, "rate": self.schedule.get_last_lr()[0]}
 
     def evaluate(self, step: int) -> Figures:
-        return {"slope": self.weights.weight.item()}
+        return {"slope": self.line.weight.item()}
 
     def finish(self, folder: RunFolder) -> dict[str, Any]:
-        return {"slope": self.weights.weight.item(), "lines": len(folder.history())}
+        return {"slope": self.line.weight.item(), "lines": len(folder.history())}
 
 
 def train(config: Config, out=None, make: Callable[..., engine.Training] = Line, **how: Any) -> dict[str, Any]:
