@@ -56,10 +56,11 @@ def test_a_run_learns_and_its_folder_is_complete(tmp_path):
     summary = train(Config(epochs=20), tmp_path)
     assert abs(summary["slope"] - 2) < 0.2
     assert (summary["recipe"], summary["steps"], summary["lines"]) == ("line", 100, 20)
-    names = {path.name for path in tmp_path.iterdir()}
+    names = {path.name.partition(".tfevents")[0] for path in tmp_path.iterdir()}
     assert names == {
         "checkpoints",
         "config.toml",
+        "events.out",
         "metrics.jsonl",
         "report.html",
         "summary.json",
