@@ -66,7 +66,7 @@ class Step:
         rank, world = self.machine.rank, self.machine.world
         first, end = batch * rank // world, batch * (rank + 1) // world
         images = torch.rand(batch, 784)[first:end]
-        share = Share(torch.arange(first, end), first, batch, torch.tensor(0), 0)
+        share = Share(torch.arange(first, end), first, batch, 0, 0)
         return lambda: self.learner.step(share.bernoulli(images), share.noise(1), of=batch)
 
 
