@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.distributions import Independent, Normal, kl_divergence
 
 from paired import compare, machine
+from reparam.recipes.networks import dense
 from reparam.recipes.vae import VAE, Config, bound
 
 LIMIT = 1.05
@@ -28,7 +29,7 @@ class Bench:
 
     def __init__(self, pixels: int, hidden: int, latent: int) -> None:
         torch.manual_seed(0)
-        self.model = VAE(pixels, hidden, latent)
+        self.model = VAE(dense((1, pixels), hidden, latent, 2 * latent), latent)
         self.prior = self.model.prior()
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-3)
         self.noise = torch.Generator().manual_seed(0)
