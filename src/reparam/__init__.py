@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 from reparam import noise, objectives, special
 from reparam.errors import DataError, InvalidArgument, NoPathwiseGradient, ReparamError, UnsupportedTransform
 from reparam.estimators import (
+    ARM,
+    ARMS,
     MVE,
+    REBAR,
+    RELAX,
+    RODEO,
+    Components,
+    DisARM,
     Draw,
     Enumerate,
     Fini,
@@ -14,11 +21,14 @@ from reparam.estimators import (
     GumbelSoftmax,
     GumbelTopK,
     LeaveOneOut,
+    MeasureValued,
     Pathwise,
     ReinMax,
     ScoreFunction,
     SoftSort,
     StraightThrough,
+    SumAndSample,
+    Unordered,
 )
 from reparam.expectation import estimator_for, expect
 from reparam.info import info
@@ -29,8 +39,15 @@ if TYPE_CHECKING:
     from reparam import distributions, testing
 
 __all__ = [
+    "ARM",
+    "ARMS",
     "MVE",
+    "REBAR",
+    "RELAX",
+    "RODEO",
+    "Components",
     "DataError",
+    "DisARM",
     "Draw",
     "Enumerate",
     "Fini",
@@ -39,6 +56,7 @@ __all__ = [
     "GumbelTopK",
     "InvalidArgument",
     "LeaveOneOut",
+    "MeasureValued",
     "NoPathwiseGradient",
     "Pathwise",
     "ReinMax",
@@ -46,6 +64,8 @@ __all__ = [
     "ScoreFunction",
     "SoftSort",
     "StraightThrough",
+    "SumAndSample",
+    "Unordered",
     "UnsupportedTransform",
     "__version__",
     "coverage",

@@ -15,7 +15,7 @@ from torch import distributions as td
 from torch.distributions import Distribution
 
 from reparam.errors import InvalidArgument
-from reparam.noise import BoundNoise, NoiseSource, TorchStream
+from reparam.noise import BoundNoise, NoiseSource, SharedNoise, TorchStream
 from reparam.pathwise.registry import draw, has_rule, parameter_like
 
 Sampler = Callable[..., Tensor]
@@ -49,6 +49,8 @@ def sample(dist: Distribution, sample_shape: torch.Size, noise: NoiseSource) -> 
             return sample_by_registry(dist, sample_shape, noise)
         if has_rule(dist):
             return draw(dist, noise, sample_shape).detach()
+        if isinstance(noise, SharedNoise):
+            return sample(dist, sample_shape, noise.source)
     raise InvalidArgument(
         f"{type(dist).__name__} can only be sampled from torch's global generator",
         received=f"noise = {noise!r}",
@@ -65,8 +67,12 @@ def sample_by_registry(dist: Distribution, sample_shape: torch.Size, noise: Nois
 
 def stream(noise: BoundNoise, dist: Distribution) -> torch.Generator | None:
     """The generator for a sampler of torch's own that rejects, and so consumes an unknown number of base draws."""
-    if noise.is_torch_stream:
-        return noise.generator
+    source = noise.source
+    if isinstance(source, SharedNoise):
+        # No fixed number of base draws, so nothing to share: the samples are independent.
+        source = source.source
+    if isinstance(source, TorchStream):
+        return source.generator
     raise InvalidArgument(
         f"{type(dist).__name__} has no base noise of fixed size",
         received=f"noise = {noise.source!r}",
