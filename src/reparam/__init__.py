@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from reparam import noise, objectives, special
 from reparam.errors import DataError, InvalidArgument, NoPathwiseGradient, ReparamError, UnsupportedTransform
-from reparam.estimators import Draw, Enumerate, LeaveOneOut, Pathwise, ScoreFunction
+from reparam.estimators import ARM, ARMS, DisARM, Draw, Enumerate, LeaveOneOut, Pathwise, ScoreFunction
 from reparam.expectation import estimator_for, expect
 from reparam.info import info
 from reparam.pathwise import complete_on_demand, coverage, register, rsample, rsample_with_log_prob
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from reparam import distributions, testing
 
 __all__ = [
+    "ARM",
+    "ARMS",
     "DataError",
+    "DisARM",
     "Draw",
     "Enumerate",
     "InvalidArgument",

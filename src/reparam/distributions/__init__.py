@@ -8,6 +8,7 @@ from reparam.distributions.hyperspherical_uniform import HypersphericalUniform
 from reparam.distributions.inverse_gaussian import InverseGaussian
 from reparam.distributions.inverse_wishart import InverseWishart
 from reparam.distributions.johnson_su import JohnsonSU
+from reparam.distributions.logarithmic_series import LogarithmicSeries
 from reparam.distributions.logit_beta import LogitBeta
 from reparam.distributions.matrix_normal import MatrixNormal
 from reparam.distributions.multivariate_student_t import MultivariateStudentT
@@ -28,6 +29,7 @@ __all__ = [
     "InverseGaussian",
     "InverseWishart",
     "JohnsonSU",
+    "LogarithmicSeries",
     "LogitBeta",
     "MatrixNormal",
     "MultivariateStudentT",
