@@ -5,7 +5,20 @@ from typing import TYPE_CHECKING
 
 from reparam import noise, objectives, special
 from reparam.errors import DataError, InvalidArgument, NoPathwiseGradient, ReparamError, UnsupportedTransform
-from reparam.estimators import ARM, ARMS, DisARM, Draw, Enumerate, LeaveOneOut, Pathwise, ScoreFunction
+from reparam.estimators import (
+    ARM,
+    ARMS,
+    Components,
+    DisARM,
+    Draw,
+    Enumerate,
+    LeaveOneOut,
+    MeasureValued,
+    Pathwise,
+    ScoreFunction,
+    SumAndSample,
+    Unordered,
+)
 from reparam.expectation import estimator_for, expect
 from reparam.info import info
 from reparam.pathwise import complete_on_demand, coverage, register, rsample, rsample_with_log_prob
@@ -17,16 +30,20 @@ if TYPE_CHECKING:
 __all__ = [
     "ARM",
     "ARMS",
+    "Components",
     "DataError",
     "DisARM",
     "Draw",
     "Enumerate",
     "InvalidArgument",
     "LeaveOneOut",
+    "MeasureValued",
     "NoPathwiseGradient",
     "Pathwise",
     "ReparamError",
     "ScoreFunction",
+    "SumAndSample",
+    "Unordered",
     "UnsupportedTransform",
     "__version__",
     "coverage",

@@ -3,25 +3,33 @@
 from reparam.estimators.arm import ARM
 from reparam.estimators.arms import ARMS
 from reparam.estimators.base import Draw, Estimator, ParticleEstimator, Proposal, particle_weights
+from reparam.estimators.components import Components
 from reparam.estimators.disarm import DisARM
 from reparam.estimators.enumeration import Enumerate
+from reparam.estimators.measure_valued import MeasureValued
 from reparam.estimators.pathwise import Pathwise
 from reparam.estimators.score import LeaveOneOut, ScoreFunction
 from reparam.estimators.slope import slope
+from reparam.estimators.sum_and_sample import SumAndSample
 from reparam.estimators.support import support_size
+from reparam.estimators.unordered import Unordered
 
 __all__ = [
     "ARM",
     "ARMS",
+    "Components",
     "DisARM",
     "Draw",
     "Enumerate",
     "Estimator",
     "LeaveOneOut",
+    "MeasureValued",
     "ParticleEstimator",
     "Pathwise",
     "Proposal",
     "ScoreFunction",
+    "SumAndSample",
+    "Unordered",
     "particle_weights",
     "slope",
     "support_size",

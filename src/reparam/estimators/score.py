@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch import distributions as td
 from torch.autograd import forward_ad
 from torch.distributions import Distribution, constraints
 
@@ -35,7 +36,8 @@ def _forward_mode() -> bool:
 
 def refuse_boundary(dist: Distribution) -> None:
     """Raise where `probs` lies on the boundary: values that are never drawn have a slope that no score can see."""
-    for inner in wrapped(dist):
+    # A multinomial also holds a binomial of its own making, whose probs nobody gave.
+    for inner in [dist._categorical] if isinstance(dist, td.Multinomial) else wrapped(dist):
         refuse_boundary(inner)
     probs = dist.__dict__.get("probs")
     if not isinstance(probs, Tensor) or is_logits(dist) or not probs.requires_grad or not wants_validation(dist):
