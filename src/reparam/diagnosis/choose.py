@@ -82,10 +82,10 @@ def choose(
         findings += excluded
     if not running:
         raise _none_left(findings)
-    rows = [
-        row_of(dist, estimator, estimates, seconds(f, dist, estimator, 3), _worst_z(estimates, exact), False)
-        for estimator, estimates in zip(running, _race(f, dist, running), strict=True)
-    ]
+    rows = []
+    for estimator, estimates in zip(running, _race(f, dist, running), strict=True):
+        z = math.nan if exact is None else exact.worst_z(estimates)
+        rows.append(row_of(dist, estimator, estimates, seconds(f, dist, estimator, 1), z, False))
     report = Diagnosis(in_words(dist), parameters(dist), tuple(rows), tuple(findings), exact)
     return _with_pilot(report.best.estimator, report)
 
@@ -133,7 +133,7 @@ def _check(dist: Distribution, candidates: Sequence[Estimator] | None, max_bias:
             received=f"{candidates!r}",
             instead="rp.choose(f, dist, [rp.LeaveOneOut(2), rp.LeaveOneOut(8)]), or no candidates at all",
         )
-    if not isinstance(max_bias, (int, float)) or isinstance(max_bias, bool) or not 0 <= max_bias:
+    if not isinstance(max_bias, (int, float)) or isinstance(max_bias, bool) or not max_bias >= 0:
         raise InvalidArgument(
             "max_bias is a part of the gradient's length, zero or more",
             received=f"max_bias = {max_bias!r}",
@@ -145,31 +145,38 @@ def _admitted(
     f: Cost, dist: Distribution, candidates: Sequence[Estimator] | None, max_bias: float
 ) -> tuple[list[Estimator], list[Finding]]:
     """Those that may run, and why the others may not."""
-    running, findings = [], []
-    for estimator in candidates_for(dist) if candidates is None else candidates:
-        reason = _refusal(f, dist, estimator, named=candidates is not None)
-        if reason is None and not (estimator.unbiased or max_bias > 0):
-            reason = "it declares itself biased, and max_bias is 0"
-        if reason is None:
-            running.append(estimator)
-        else:
-            findings.append(Finding("excluded", f"{estimator!r}: {reason}"))
-    assuming = [e for e in running if e.unbiased and differentiates(dist, e)]
+    running, refused = _working(f, dist, candidates)
+    reasons = {estimator: error.what for estimator, error in refused.items()}
+    if not max_bias:
+        reasons |= {e: "it declares itself biased, and max_bias is 0" for e in running if not e.unbiased}
+    assuming = [estimator for estimator in running if estimator.unbiased and differentiates(dist, estimator)]
     broken = probe_path(f, dist, _CELLS) if assuming else []
-    for estimator in assuming if broken else []:
-        running.remove(estimator)
-        findings.append(Finding("excluded", f"{estimator!r}: it differentiates a cost that is {broken[0].kind}"))
-    return running, findings + broken
+    if broken:
+        reasons |= dict.fromkeys(assuming, "it differentiates the cost, and see below")
+    excluded = [Finding("excluded", f"{estimator!r}: {reason}") for estimator, reason in reasons.items()]
+    return [estimator for estimator in running if estimator not in reasons], excluded + broken
 
 
-def _refusal(f: Cost, dist: Distribution, estimator: Estimator, named: bool) -> str | None:
+def _working(
+    f: Cost, dist: Distribution, candidates: Sequence[Estimator] | None
+) -> tuple[list[Estimator], dict[Estimator, InvalidArgument]]:
+    """Those that can estimate this cost once, and the errors of the others; one that was named must work."""
+    if candidates is not None:
+        for estimator in candidates:
+            try_once(f, dist, estimator)
+        return list(candidates), {}
+    served = candidates_for(dist)
+    refused = {estimator: error for estimator in served if (error := _refusal(f, dist, estimator))}
+    if served and len(refused) == len(served):  # then it is not the estimators' fault
+        raise refused[served[0]]
+    return [estimator for estimator in served if estimator not in refused], refused
+
+
+def _refusal(f: Cost, dist: Distribution, estimator: Estimator) -> InvalidArgument | None:
     try:
         try_once(f, dist, estimator)
     except InvalidArgument as error:
-        # A fault of the cost is everyone's: it shows in the estimators that serve any distribution.
-        if named or isinstance(estimator, type(estimator_for(dist))) and "no gradient back" not in error.what:
-            raise
-        return error.what
+        return error
     return None
 
 
@@ -192,13 +199,6 @@ def _relative_bias(rows: Tensor, exact: Reference) -> float:
     """The length of the bias over that of the gradient, without what chance adds to its square."""
     off = (rows.double().mean(0) - exact.gradient).square().sum() - spread(rows).variance / rows.shape[0]
     return (off.clamp(min=0) / exact.gradient.square().sum().clamp(min=1e-300)).sqrt().item()
-
-
-def _worst_z(rows: Tensor, exact: Reference | None) -> float:
-    if exact is None:
-        return math.nan
-    z = exact.z(rows)
-    return z[z.abs().argmax()].item()
 
 
 def _race(f: Cost, dist: Distribution, running: Sequence[Estimator]) -> list[Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -84,8 +85,8 @@ def _parameters(dist: Distribution) -> Iterator[tuple[str, Tensor]]:
 
 def _arguments(dist: Distribution) -> Iterator[tuple[str, Any]]:
     """What the constructor of `dist` was given, read off its attributes."""
-    for name, parameter in inspect.signature(type(dist)).parameters.items():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+    for name, kind in _constructor(type(dist)):
+        if kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
             raise _cannot(dist, f"a constructor that takes *{name}")
         if name == "validate_args":
             yield name, dist.__dict__.get("_validate_args")
@@ -94,6 +95,11 @@ def _arguments(dist: Distribution) -> Iterator[tuple[str, Any]]:
             if not hasattr(dist, attribute):
                 raise _cannot(dist, f"a constructor that takes {name!r}, and no attribute of that name")
             yield name, getattr(dist, attribute)
+
+
+@functools.cache
+def _constructor(cls: type[Distribution]) -> list[tuple[str, Any]]:
+    return [(name, parameter.kind) for name, parameter in inspect.signature(cls).parameters.items()]
 
 
 def _given(dist: Distribution, name: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -48,8 +49,8 @@ def diagnose(
             the table says which.
 
     Returns:
-        A `Diagnosis`: `.rows` with `.estimator .gradient .bias_z .variance .evaluations .seconds`, `.best`, `.findings`,
-        `.plot(path)`, `.to_json(path)`; `print` shows the table.
+        A `Diagnosis`: `.rows` with `.estimator .gradient .bias_z .variance .evaluations .seconds`, `.best`,
+        `.findings`, `.plot(path)`, `.to_json(path)`; `print` shows the table.
 
     Gradient:
         None: what is returned is data.
@@ -59,7 +60,8 @@ def diagnose(
         NaN; `InvalidArgument` for a cost that is not batched, and for a distribution whose parameters cannot be read.
 
     Findings:
-        "cross-talk" where the cost of one draw or batch element changes with another, "random-cost" where it changes
+        "cross-talk" where the cost of one draw or batch element changes with another (then no bias is measured: no
+        estimator of weighted draws has the gradient of such a cost as its mean), "random-cost" where it changes
         by itself, "discontinuous" and "lost-gradient" where the gradient of the cost does not explain its changes and
         an estimator differentiates it, "biased" for a bias beyond chance (one false alarm in a thousand diagnoses).
 
@@ -80,9 +82,12 @@ def diagnose(
     findings = probe(f, dist)
     if any(differentiates(dist, estimator) for estimator in estimators):
         findings += probe_path(f, dist)
-    exact = find_reference(f, dist, reference)
+    # Where draws or batch elements mix, there is no gradient of E[f] that any of them could be held against.
+    mixed = any(finding.kind == "cross-talk" for finding in findings)
+    exact = None if mixed else find_reference(f, dist, reference)
     rows = [_measured(f, dist, estimator, repeats, exact, len(estimators)) for estimator in estimators]
-    findings += [_bias(row, exact) for row in rows if row.biased]
+    if exact is not None:
+        findings += [_bias(row, exact) for row in rows if row.biased]
     return Diagnosis(in_words(dist), parameters(dist), tuple(rows), tuple(findings), exact)
 
 
@@ -109,11 +114,10 @@ def _check(dist: Distribution, estimators: Sequence[Estimator], repeats: int) ->
 
 
 def _measured(
-    f: Cost, dist: Distribution, estimator: Estimator, repeats: int, exact: Reference, estimators: int
+    f: Cost, dist: Distribution, estimator: Estimator, repeats: int, exact: Reference | None, estimators: int
 ) -> Row:
     rows = gradients(f, dist, estimator, repeats)
-    z = exact.z(rows)
-    worst = z[z.abs().argmax()].item()
+    worst = math.nan if exact is None else exact.worst_z(rows)
     biased = abs(worst) > threshold(rows.shape[1] * estimators)
     return row_of(dist, estimator, rows, seconds(f, dist, estimator, _TIMED), worst, biased)
 
@@ -128,10 +132,10 @@ def row_of(dist: Distribution, estimator: Estimator, rows: Tensor, time: float, 
 
 def _bias(row: Row, exact: Reference) -> Finding:
     off = (row.gradient.double().flatten() - exact.gradient).norm() / exact.gradient.norm().clamp(min=1e-300)
-    said = "which it does not claim to be" if row.estimator.unbiased else "as it says of itself"
-    if row.estimator.unbiased:
-        said = "though it is unbiased for costs that keep its assumptions"
-    return Finding("biased", f"{row.estimator!r} is off by {off:.2g} of the gradient ({row.bias_z:+.1f} errors), {said}")
+    said = "though its assumptions would make it unbiased" if row.estimator.unbiased else "as it says of itself"
+    return Finding(
+        "biased", f"{row.estimator!r} is off by {off:.2g} of the gradient ({row.bias_z:+.1f} errors), {said}"
+    )
 
 
 def differentiates(dist: Distribution, estimator: Estimator) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,18 +20,24 @@ if TYPE_CHECKING:
 DPI = 200
 BLUE, RED, GREY = "#4477aa", "#cc3311", "0.45"
 _BINS = 60
+_LINE = 9  # the height of a label, in points
 
 
 def draw(diagnosis: Diagnosis, path: Path) -> None:
     """Draw both panels into a file."""
     rows = diagnosis.rows
-    figure = Figure(figsize=(8.4, 1.5 + 0.5 * max(len(rows), 3)), layout="constrained")
+    figure = Figure(figsize=(8.4, _height(len(rows))), layout="constrained")
     # A canvas of its own: pyplot would choose a backend and keep the figure for the whole process.
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, width_ratios=(1.35, 1))
     _distributions(left, diagnosis)
     _costs(right, rows)
     figure.savefig(path, dpi=DPI)
+
+
+def _height(rows: int) -> float:
+    """Of the figure, in inches."""
+    return 1.5 + 0.5 * max(rows, 3)
 
 
 def _distributions(axes: Axes, diagnosis: Diagnosis) -> None:
@@ -60,32 +68,46 @@ def _distributions(axes: Axes, diagnosis: Diagnosis) -> None:
 
 
 def _costs(axes: Axes, rows: tuple[Row, ...]) -> None:
-    """Variance against evaluations, with lines of equal product."""
+    """Variance against evaluations, with lines of equal product; what has no variance stands on the floor."""
     positive = [row.variance for row in rows if row.variance > 0]
     top = max(positive, default=1.0)
     floor = min([v for v in positive if v > 1e-9 * top], default=top) / 10
-    for row in rows:
-        exact = row.variance < floor
-        y = floor if exact else row.variance
-        color = RED if row.biased else BLUE
-        axes.plot(row.evaluations, y, "v" if exact else "o", color=color, markersize=6)
-        label = f"{_name(row)} (exact)" if exact and not row.biased else _name(row)
-        axes.annotate(label, (row.evaluations, y), (6, 3), textcoords="offset points", fontsize=7)
+    counts = sorted({row.evaluations for row in rows})
+    edges = (counts[0] / 1.5, counts[-1] * 6)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
-    counts = [row.evaluations for row in rows]
-    edges = (min(counts) / 1.5, max(counts) * 3.5)
     axes.set_xlim(*edges)
     axes.set_ylim(floor / 2, top * 4)
-    axes.set_xticks(sorted(set(counts)), [str(n) for n in sorted(set(counts))])
+    axes.set_xticks(counts, [str(n) for n in counts])
     axes.minorticks_off()
     for row in rows:
-        if row.variance >= floor and not row.biased:
+        y, exact = max(row.variance, floor), row.variance < floor
+        axes.plot(row.evaluations, y, "v" if exact else "o", color=RED if row.biased else BLUE, markersize=6)
+        if not (exact or row.biased):
             axes.plot(edges, [row.work / edge for edge in edges], color="0.85", linewidth=0.7, zorder=0)
+    _label(axes, [(row.evaluations, max(row.variance, floor), _label_of(row, floor)) for row in rows])
     axes.set_xlabel("evaluations of the cost")
     axes.set_ylabel("variance of one estimate")
     axes.set_title("on a grey line, variance x evaluations is constant", fontsize=8, color=GREY, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _label(axes: Axes, labels: list[tuple[int, float, str]]) -> None:
+    """A name beside each point, moved up where the one below it in the same column stands too close."""
+    low, high = axes.get_ylim()
+    points = 0.8 * _height(len(labels)) * 72
+    height: dict[int, float] = {}
+    for x, y, name in sorted(labels, key=lambda label: label[1]):
+        at = points * math.log(y / low) / math.log(high / low)
+        placed = max(at, height.get(x, -math.inf) + _LINE)
+        height[x] = placed
+        axes.annotate(name, (x, y), (7, placed - at - 3), textcoords="offset points", fontsize=7)
+
+
+def _label_of(row: Row, floor: float) -> str:
+    if row.biased:
+        return f"{_name(row)}, biased"
+    return f"{_name(row)}, exact" if row.variance < floor else _name(row)
 
 
 def _projected(estimates: Tensor, diagnosis: Diagnosis) -> Tensor:
@@ -103,8 +125,14 @@ def _what(diagnosis: Diagnosis) -> str:
     names = ", ".join(diagnosis.parameters)
     if diagnosis.rows[0].estimates.shape[1] == 1:
         return f"estimate of the gradient in {names}"
-    return f"component of the gradient in {names} along the reference"
+    return f"gradient in {names}, along the reference"
 
 
 def _name(row: Row) -> str:
-    return repr(row.estimator).replace("samples=", "")
+    """The estimator with its number of samples and whatever else is not as usual."""
+    said = [
+        str(value) if field.name == "samples" else f"{field.name}={value!r}"
+        for field in (dataclasses.fields(row.estimator) if dataclasses.is_dataclass(row.estimator) else ())
+        if field.repr and ((value := getattr(row.estimator, field.name)) != field.default or field.name == "samples")
+    ]
+    return f"{type(row.estimator).__name__}({', '.join(said)})"

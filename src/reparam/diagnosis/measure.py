@@ -34,7 +34,7 @@ def _gradients(f: Cost, dist: Distribution, estimator: Estimator, repeats: int) 
         copy, leaves = copies(dist, repeats)
         value = expect(_on_copies(f), copy, estimator)
         found = torch.autograd.grad(value.sum(), list(leaves.values()), allow_unused=True, materialize_grads=True)
-    rows = torch.cat([gradient.flatten(1) for gradient in found], 1)
+    rows = torch.cat([gradient.reshape(repeats, -1) for gradient in found], 1)
     if not bool(torch.isfinite(rows).all()):
         raise InvalidArgument(
             "a gradient estimate is NaN or infinite",
@@ -97,7 +97,7 @@ def _described(f: Cost, points: Tensor) -> Tensor:
 
 def seconds(f: Cost, dist: Distribution, estimator: Estimator, calls: int) -> float:
     """The median time of one estimate with its backward pass: CPU seconds, or seconds on an accelerator."""
-    return statistics.median([_timed(f, dist, estimator) for _ in range(calls + 1)][1:])
+    return statistics.median(_timed(f, dist, estimator) for _ in range(calls))
 
 
 def _timed(f: Cost, dist: Distribution, estimator: Estimator) -> float:

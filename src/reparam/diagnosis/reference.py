@@ -6,7 +6,7 @@ import dataclasses
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import Distribution
 
 from reparam.diagnosis.copies import copies
 from reparam.diagnosis.measure import Cost, gradients
@@ -34,11 +34,12 @@ class Reference:
     error: Tensor
     kind: str
 
-    def z(self, rows: Tensor) -> Tensor:
-        """The bias of estimates `(repeats, P)` in standard errors, for each component."""
+    def worst_z(self, rows: Tensor) -> float:
+        """The bias of estimates `(repeats, P)` in standard errors, of the component where it is largest."""
         difference = rows.double().mean(0) - self.gradient
         error = (rows.double().var(0) / rows.shape[0] + self.error**2).sqrt()
-        return torch.where(difference == 0, 0.0, difference / error)
+        z = torch.where(difference == 0, 0.0, difference / error)
+        return z[z.abs().argmax()].item()
 
 
 def reference(f: Cost, dist: Distribution, declared: Tensor | Estimator | None) -> Reference:
@@ -61,10 +62,10 @@ def _exact(f: Cost, dist: Distribution) -> Reference | None:
     if size is not None and size <= _ENUMERATED:
         gradient = gradients(f, dist, Enumerate(_ENUMERATED), 1)[0].double()
         return Reference(gradient, torch.zeros_like(gradient), f"enumeration of {size:,} values")
-    lowest = getattr(dist.support, "lower_bound", None)
-    if dist.event_shape or not isinstance(dist.support, constraints.integer_greater_than) or lowest not in (0, 1):
-        return None
-    return _series(f, dist, int(lowest))
+    support = dist.support
+    endless = support is not None and support.is_discrete and not hasattr(support, "upper_bound")
+    lowest = getattr(support, "lower_bound", None)
+    return _series(f, dist, lowest) if endless and isinstance(lowest, int) and not dist.event_shape else None
 
 
 def _series(f: Cost, dist: Distribution, lowest: int) -> Reference | None:

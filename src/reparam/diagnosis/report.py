@@ -132,16 +132,20 @@ class Diagnosis:
     def table(self) -> Table:
         """The rows as a rich table."""
         from rich.table import Table
+        from rich.text import Text
 
         several = sum(math.prod(shape) for shape in self.parameters.values()) > 1
         names = ", ".join(f"{name}{list(shape) if shape else ''}" for name, shape in self.parameters.items())
-        table = Table(title=f"d E[f(x)] / d {names} for {self.dist}", box=None, title_justify="left", pad_edge=False)
-        table.add_column("estimator")
+        title = Text(f"gradient of E[f(x)] in {names}, x ~ {self.dist}")
+        table = Table(title=title, box=None, title_justify="left", pad_edge=False)
+        table.add_column("estimator", no_wrap=True)
         heads = ("|gradient|" if several else "gradient", "bias z", "variance", "evals", "time/µs")
         for head in (*heads, "var x evals", "var x µs"):
-            table.add_column(head, justify="right")
+            if head != "bias z" or self.reference is not None:
+                table.add_column(head, justify="right")
         for row in self.rows:
-            table.add_row(*_cells(row), style="bold" if row is self.best else None)
+            cells = _cells(row, biased=self.reference is not None)
+            table.add_row(*cells, style="bold" if row is self.best else None)
         return table
 
     def __rich__(self) -> RenderableType:
@@ -162,18 +166,18 @@ class Diagnosis:
         return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: Row, biased: bool) -> list[str]:
     mean, error = row.gradient.double(), math.sqrt(row.variance / row.estimates.shape[0])
-    return (
+    return [
         repr(row.estimator),
         f"{mean.item():.4g} ± {error:.1g}" if mean.numel() == 1 else f"{mean.norm().item():.4g}",
-        "" if math.isnan(row.bias_z) else f"{row.bias_z:+.1f}{' !' if row.biased else ''}",
+        *([f"{row.bias_z:+.1f}{' !' if row.biased else ''}"] if biased else []),
         f"{row.variance:.3g}",
         f"{row.evaluations}",
         f"{1e6 * row.seconds:.0f}",
         f"{row.work:.3g}",
         f"{1e6 * row.work_seconds:.3g}",
-    )
+    ]
 
 
 def least_work(rows: list[Row]) -> Row:

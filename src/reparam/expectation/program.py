@@ -83,9 +83,10 @@ class Sampler:
                 instead="sample(dist, rp.LeaveOneOut()), or rp.expect(f, dist, estimator) for one variable",
             )
         # Coupled runs are compared with each other, so they must share everything their variable depends on.
-        on_particles = isinstance(estimator, ParticleEstimator) and not (estimator.coupled and present)
-        draw = self._particles if on_particles else self._own_axis
-        variable = draw(dist, estimator, present, ancestors)
+        if isinstance(estimator, ParticleEstimator) and not (estimator.coupled and present):
+            variable = self._particles(dist, estimator, present, ancestors)
+        else:
+            variable = self._own_axis(dist, estimator, present, ancestors)
         self._variables.append(variable)
         return variable.points
 
@@ -207,9 +208,13 @@ class Sampler:
         """The cost with all its axes, of size one where it carries none."""
         assert self.batch_shape is not None
         batch = len(self.batch_shape)
-        fits = isinstance(cost, Tensor) and cost.dim() > batch and cost.shape[-1 - batch] == self.samples
-        fits = fits and _broadcasts(cost.shape, (*self.axes, *self.batch_shape))
-        if not fits or (exact and cost.shape[cost.dim() - batch :] != self.batch_shape):
+        if (
+            not isinstance(cost, Tensor)
+            or cost.dim() <= batch
+            or cost.shape[-1 - batch] != self.samples
+            or not _broadcasts(cost.shape, (*self.axes, *self.batch_shape))
+            or (exact and cost.shape[cost.dim() - batch :] != self.batch_shape)
+        ):
             raise InvalidArgument(
                 "a program returns one cost for each run and batch element, of shape "
                 f"{(*self.axes, *self.batch_shape)}",
