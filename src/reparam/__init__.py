@@ -5,7 +5,28 @@ from typing import TYPE_CHECKING
 
 from reparam import noise, objectives, special
 from reparam.errors import DataError, InvalidArgument, NoPathwiseGradient, ReparamError, UnsupportedTransform
-from reparam.estimators import Draw, Enumerate, LeaveOneOut, Pathwise, ScoreFunction
+from reparam.estimators import (
+    ARM,
+    ARMS,
+    MVE,
+    Components,
+    DisARM,
+    Draw,
+    Enumerate,
+    Fini,
+    GumbelRao,
+    GumbelSoftmax,
+    GumbelTopK,
+    LeaveOneOut,
+    MeasureValued,
+    Pathwise,
+    ReinMax,
+    ScoreFunction,
+    SoftSort,
+    StraightThrough,
+    SumAndSample,
+    Unordered,
+)
 from reparam.expectation import estimator_for, expect
 from reparam.info import info
 from reparam.pathwise import complete_on_demand, coverage, register, rsample, rsample_with_log_prob
@@ -15,15 +36,30 @@ if TYPE_CHECKING:
     from reparam import distributions, testing
 
 __all__ = [
+    "ARM",
+    "ARMS",
+    "MVE",
+    "Components",
     "DataError",
+    "DisARM",
     "Draw",
     "Enumerate",
+    "Fini",
+    "GumbelRao",
+    "GumbelSoftmax",
+    "GumbelTopK",
     "InvalidArgument",
     "LeaveOneOut",
+    "MeasureValued",
     "NoPathwiseGradient",
     "Pathwise",
+    "ReinMax",
     "ReparamError",
     "ScoreFunction",
+    "SoftSort",
+    "StraightThrough",
+    "SumAndSample",
+    "Unordered",
     "UnsupportedTransform",
     "__version__",
     "coverage",

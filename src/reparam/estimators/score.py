@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch import distributions as td
 from torch.autograd import forward_ad
 from torch.distributions import Distribution, constraints
 
@@ -33,10 +34,11 @@ def _forward_mode() -> bool:
     return forward_ad._current_level >= 0
 
 
-def refuse_boundary(dist: Distribution) -> None:
+def refuse_boundary(dist: Distribution, what: str = "a score-function gradient") -> None:
     """Raise where `probs` lies on the boundary: values that are never drawn have a slope that no score can see."""
-    for inner in wrapped(dist):
-        refuse_boundary(inner)
+    # A multinomial also holds a binomial of its own making, whose probs nobody gave.
+    for inner in [dist._categorical] if isinstance(dist, td.Multinomial) else wrapped(dist):
+        refuse_boundary(inner, what)
     probs = dist.__dict__.get("probs")
     if not isinstance(probs, Tensor) or is_logits(dist) or not probs.requires_grad or not wants_validation(dist):
         return
@@ -45,7 +47,7 @@ def refuse_boundary(dist: Distribution) -> None:
         inside = inside & (probs < 1)
     if not all_true(inside):
         raise InvalidArgument(
-            f"{type(dist).__name__}: a score-function gradient does not exist where probs is 0 or 1",
+            f"{type(dist).__name__}: {what} does not exist where probs is 0 or 1",
             received=f"probs = {summary(probs)}",
             instead="rp.Enumerate(), which is exact there, or logits, whose score always exists",
         )

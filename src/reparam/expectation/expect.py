@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable
 
@@ -12,7 +11,7 @@ from torch.distributions import Distribution
 
 from reparam.checks import check_parameters, values_visible, wants_validation
 from reparam.errors import InvalidArgument
-from reparam.estimators import Draw, Estimator, ParticleEstimator
+from reparam.estimators import Draw, Estimator
 from reparam.expectation.choice import estimator_for
 from reparam.expectation.program import Sampler
 from reparam.noise import Noise, as_source
@@ -82,7 +81,8 @@ def expect(
         )
     check_parameters(dist)
     estimator = _resolve(dist, estimator, samples)
-    draws = torch.Size((estimator.samples,)) if isinstance(estimator, ParticleEstimator) else torch.Size()
+    own = getattr(estimator, "samples", None)
+    draws = torch.Size() if own is None else torch.Size((own,))
     draw = estimator.draw(dist, as_source(noise, draws))
     costs = f(draw.points)
     _check_costs(costs, draw)
@@ -111,15 +111,7 @@ def _resolve(dist: Distribution, estimator: Estimator | None, samples: int | Non
             received=f"estimator = {estimator!r}",
             instead=f"rp.{estimator.__name__}()" if isinstance(estimator, type) else f"rp.{estimator_for(dist)}",
         )
-    elif samples is not None and not isinstance(estimator, ParticleEstimator):
-        raise InvalidArgument(
-            f"{type(estimator).__name__} decides by itself how many points it needs",
-            received=f"samples={samples}",
-            instead=f"rp.expect(f, dist, rp.{type(estimator).__name__}()) without samples",
-        )
-    if samples is not None and isinstance(estimator, ParticleEstimator) and samples != estimator.samples:
-        return dataclasses.replace(estimator, samples=samples)
-    return estimator
+    return estimator if samples is None else estimator.resized(samples)
 
 
 def _check_costs(costs: Tensor, draw: Draw) -> None:

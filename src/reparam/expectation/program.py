@@ -16,7 +16,7 @@ from torch.distributions import Distribution
 from reparam.errors import InvalidArgument
 from reparam.estimators import Estimator, ParticleEstimator, particle_weights
 from reparam.expectation.choice import estimator_for
-from reparam.noise import NoiseSource
+from reparam.noise import NoiseSource, SharedNoise
 
 
 class Sampler:
@@ -36,6 +36,8 @@ class Sampler:
         self._plain: Tensor | None = None
         self._centred: Tensor | None = None
         self._probability: Tensor | None = None
+        # Counted from the particle axis outwards: the axes whose points are compared with each other.
+        self._coupled: list[int] = []
 
     def __call__(self, dist: Distribution, estimator: Estimator | None = None) -> Tensor:
         """Draw a variable.
@@ -57,7 +59,14 @@ class Sampler:
             self.batch_shape = dist.batch_shape
         present = self._axes_of(dist)
         estimator = estimator_for(dist) if estimator is None else estimator
-        if isinstance(estimator, ParticleEstimator):
+        if not estimator.weighs:
+            raise InvalidArgument(
+                f"{type(estimator).__name__} needs the cost of its variable itself, which a program does not have",
+                received=f"sample(dist, {estimator!r})",
+                instead="sample(dist, rp.LeaveOneOut()), or rp.expect(f, dist, estimator) for one variable",
+            )
+        # Coupled runs are compared with each other, so they must share everything their variable depends on.
+        if isinstance(estimator, ParticleEstimator) and not (estimator.coupled and present):
             return self._particles(dist, estimator, present)
         return self._own_axis(dist, estimator, present)
 
@@ -83,7 +92,8 @@ class Sampler:
                 instead="rp.expect(program, samples=8)",
             )
         # A variable that carries no axis yet is drawn once for each particle; axes it lacks it does not depend on.
-        proposal = estimator.propose(dist, torch.Size(() if present else (self.samples,)), self._noise)
+        runs = torch.Size(() if present else (self.samples,))
+        proposal = estimator.propose(dist, runs, self._source(present, leading=0))
         if proposal.log_ratio is not None:
             if estimator.centred:
                 self._centred = _add(self._centred, proposal.log_ratio)
@@ -92,15 +102,25 @@ class Sampler:
         return proposal.points
 
     def _own_axis(self, dist: Distribution, estimator: Estimator, present: int) -> Tensor:
-        draw = estimator.draw(dist, self._noise)
+        draw = estimator.draw(dist, self._source(present, leading=1))
         # A new axis stands before all others: those that `dist` lacks become dimensions of size one behind it.
         missing = len(self.axes) - present
         points = draw.points[(slice(None), *[None] * missing)]
         weights = draw.weights[(slice(None), *[None] * missing)]
+        if estimator.coupled:
+            self._coupled.append(len(self.axes))
         self.axes = (draw.weights.shape[0], *self.axes)
         self._probability = weights if self._probability is None else self._probability * weights
         assert self.batch_shape is not None
         return points.expand(*self.axes, *self.batch_shape, *dist.event_shape)
+
+    def _source(self, present: int, leading: int) -> NoiseSource:
+        """Noise for a variable with `present` axes: the same for all points of a coupled axis it depends on.
+
+        An estimator asks for noise of shape `(*leading dimensions, *axes present, *batch_shape, ...)`.
+        """
+        dims = tuple(leading + present - 1 - axis for axis in self._coupled if axis < present)
+        return SharedNoise(self._noise, dims) if dims else self._noise
 
     def combine(self, cost: Tensor) -> Tensor:
         """Weigh the cost of every run and sum over all axes: the estimate, of the program's batch shape."""

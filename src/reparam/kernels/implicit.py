@@ -25,7 +25,8 @@ def attach(slopes: Slopes, x: Tensor, *parameters: Tensor) -> Tensor:
     derivative that they support is right; where the compiler traces a `torch.func` transform, the first two are.
 
     Args:
-        slopes: elementwise derivatives of x in each parameter; a function at module level.
+        slopes: elementwise derivatives of x in each parameter, None where x does not depend on it; a function at
+            module level.
         x: the sample, without a gradient, of the full shape.
         parameters: tensors that broadcast to the shape of x.
     """
@@ -54,7 +55,8 @@ def _pull_back(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     x, *parameters = ctx.saved_tensors
     needed = ctx.needs_input_grad[2:]
     slopes = ctx.slopes(x, parameters, needed)
-    return (None, None, *(grad * slope if want else None for slope, want in zip(slopes, needed, strict=True)))
+    wanted = zip(slopes, needed, strict=True)
+    return (None, None, *(grad * slope if want and slope is not None else None for slope, want in wanted))
 
 
 class _Plain(torch.autograd.Function):
@@ -97,7 +99,7 @@ class _Transformable(torch.autograd.Function):
         slopes = ctx.slopes(x, parameters, [t is not None for t in tangents])
         velocity = torch.zeros_like(x)
         for slope, tangent in zip(slopes, tangents, strict=True):
-            if tangent is not None:
+            if tangent is not None and slope is not None:
                 velocity = velocity + slope * tangent
         return velocity
 
