@@ -2,6 +2,7 @@
 // may come from the standard library's templates, which every instruction set would define under one name.
 #include "kernels.hpp"
 
+#include "gamma_derivative.hpp"
 #include "math.hpp"
 
 #define REPARAM_QUOTE_(x) #x
@@ -36,6 +37,8 @@ constexpr Elementwise ELEMENTWISE[] = {
     REPARAM_ELEMENTWISE(expm1, 1),
     REPARAM_ELEMENTWISE(sin, 1),
     REPARAM_ELEMENTWISE(cos, 1),
+    REPARAM_ELEMENTWISE(gamma_dx_da, 2),
+    REPARAM_ELEMENTWISE(gamma_dlogx_da, 2),
 };
 
 }  // namespace
