@@ -31,9 +31,9 @@ def attach(slopes: Slopes, x: Tensor, *parameters: Tensor) -> Tensor:
     """
     if not watched(parameters):
         return x
-    full = [p.expand(x.shape) for p in parameters]
     if not torch._C._are_functorch_transforms_active() and not _dual():
-        return _Plain.apply(slopes, x, *full)  # pyright: ignore[reportReturnType]
+        return _Plain.apply(slopes, x, *parameters)  # pyright: ignore[reportReturnType]
+    full = [p.expand(x.shape) for p in parameters]
     if torch.compiler.is_compiling():
         return _by_operations(slopes, x, full)
     return _Transformable.apply(slopes, x, *full)  # pyright: ignore[reportReturnType]
@@ -53,12 +53,20 @@ def _dual() -> bool:
 def _pull_back(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     x, *parameters = ctx.saved_tensors
     needed = ctx.needs_input_grad[2:]
-    slopes = ctx.slopes(x, parameters, needed)
-    return (None, None, *(grad * slope if want else None for slope, want in zip(slopes, needed, strict=True)))
+    full = [p if p.shape == x.shape else p.expand(x.shape) for p in parameters]
+    slopes = ctx.slopes(x, full, needed)
+    return (
+        None,
+        None,
+        *(
+            (grad * slope).sum_to_size(p.shape) if want else None
+            for slope, want, p in zip(slopes, needed, parameters, strict=True)
+        ),
+    )
 
 
 class _Plain(torch.autograd.Function):
-    """The cheap door: a third of the call overhead of the next one."""
+    """The cheap door: a third of the call overhead of the next one. It broadcasts by itself, in the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, slopes: Slopes, x: Tensor, *parameters: Tensor) -> Tensor:

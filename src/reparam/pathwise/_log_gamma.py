@@ -49,9 +49,11 @@ def draw_moderate_gamma(concentration: Tensor, noise: BoundNoise) -> Tensor | No
     if concentration.device.type != "cpu" or not values_visible() or not noise.is_torch_stream:
         return None
     a = concentration.detach()
-    if a.numel() == 0 or a.min() < 0.5:
+    if a.numel() == 0 or a.min().item() < 0.5:
         return None
-    return torch._standard_gamma(a.expand(noise.shape), **_generator(noise))
+    if a.shape != noise.shape:
+        a = a.expand(noise.shape)
+    return torch._standard_gamma(a, **_generator(noise))
 
 
 def _slope(log_x: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> tuple[Tensor]:

@@ -30,7 +30,7 @@ def gamma(dist: Gamma, noise: BoundNoise) -> Tensor:
     x = draw_moderate_gamma(dist.concentration, noise)
     if x is None:
         return exp_in_range(log_gamma(dist.concentration, noise) - dist.rate.log())
-    return attach(_slope, x, dist.concentration) / dist.rate
+    return attach(_gamma_slopes, x / dist.rate.detach(), dist.concentration, dist.rate)
 
 
 @register(Chi2, kind="implicit", parameters=("df",), reference=_IMPLICIT)
@@ -40,7 +40,7 @@ def chi2(dist: Chi2, noise: BoundNoise) -> Tensor:
     x = draw_moderate_gamma(dist.concentration, noise)
     if x is None:
         return exp_in_range(log_gamma(dist.concentration, noise) + math.log(2))
-    return 2 * attach(_slope, x, dist.concentration)
+    return attach(_chi2_slope, 2 * x, dist.concentration)
 
 
 @register(InverseGamma, kind="implicit", reference=_IMPLICIT)
@@ -50,8 +50,22 @@ def inverse_gamma(dist: InverseGamma, noise: BoundNoise) -> Tensor:
     x = draw_moderate_gamma(dist.concentration, noise)
     if x is None:
         return exp_in_range(dist.rate.log() - log_gamma(dist.concentration, noise))
-    return dist.rate / attach(_slope, x, dist.concentration)
+    return attach(_inverse_gamma_slopes, dist.rate.detach() / x, dist.concentration, dist.rate)
 
 
-def _slope(x: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> tuple[Tensor]:
-    return (gamma_dx_dconcentration(parameters[0], x),)
+# One derivative for the whole sample, the scale included: a node of autograd costs as much as sixty-four Gammas.
+
+
+def _gamma_slopes(y: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> list[Tensor | None]:
+    a, rate = parameters
+    return [gamma_dx_dconcentration(a, y * rate) / rate if needed[0] else None, -y / rate if needed[1] else None]
+
+
+def _chi2_slope(y: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> list[Tensor]:
+    return [2 * gamma_dx_dconcentration(parameters[0], y / 2)]
+
+
+def _inverse_gamma_slopes(y: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> list[Tensor | None]:
+    a, rate = parameters
+    x = rate / y
+    return [-y * gamma_dx_dconcentration(a, x) / x if needed[0] else None, y / rate if needed[1] else None]
