@@ -7,6 +7,7 @@ import zlib
 
 import pytest
 import torch
+from torch.distributions import Distribution
 
 _SEED_VARIABLE = "REPARAM_TEST_SEED"
 
@@ -31,6 +32,23 @@ def _seed(request: pytest.FixtureRequest, record_property) -> None:
     """Seed torch from the run's seed and the test's own name, so that a test alone repeats what it did in the suite."""
     record_property(_SEED_VARIABLE, os.environ[_SEED_VARIABLE])
     torch.manual_seed(zlib.crc32(f"{os.environ[_SEED_VARIABLE]} {request.node.nodeid}".encode()))
+
+
+@pytest.fixture(autouse=True)
+def _validation_as_in_a_new_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch validates until something is compiled; torch turns that off once a process, and here once a test.
+
+    Without this, what a test sees would depend on the tests that its worker ran before: the compiler cannot trace
+    torch's own constructors while they validate.
+    """
+    monkeypatch.setattr(Distribution, "_validate_args", True)
+    compiler = torch.compile
+
+    def compile_without_validation(*args, **options):
+        Distribution.set_default_validate_args(False)
+        return compiler(*args, **options)
+
+    monkeypatch.setattr(torch, "compile", compile_without_validation)
 
 
 @pytest.hookimpl(hookwrapper=True)

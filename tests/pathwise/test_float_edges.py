@@ -92,3 +92,14 @@ def test_half_precision_is_float32_rounded_once(dtype: torch.dtype):
     scale, alpha, e = (torch.tensor(v, dtype=dtype) for v in (1.5, 2.5, 0.7))
     wide = rp.rsample(td.Pareto(scale.float(), alpha.float()), noise=e.float())
     assert rp.rsample(td.Pareto(scale, alpha), noise=e) == wide.to(dtype)
+
+
+@pytest.mark.parametrize("temperature", [1e-3, 1e-19, 1e-30, 1e-38, 1e-42])
+@pytest.mark.parametrize("cls", [td.RelaxedBernoulli, td.RelaxedOneHotCategorical])
+def test_a_temperature_near_zero_is_finite_in_value_and_gradient(cls: type, temperature: float):
+    t = torch.tensor(temperature, requires_grad=True)
+    logits = torch.linspace(-3, 3, 8).requires_grad_()
+    x = rp.rsample(cls(t, logits=logits), (500,))
+    assert bool(torch.isfinite(x).all())
+    for gradient in torch.autograd.grad(x.square().sum(), [t, logits]):
+        assert bool(torch.isfinite(gradient).all())

@@ -15,8 +15,6 @@ NAN = float("nan")
 def torch_validation_off():
     """What making any compiled function does to the whole process."""
     td.Distribution.set_default_validate_args(False)
-    yield
-    td.Distribution.set_default_validate_args(True)
 
 
 @pytest.mark.usefixtures("torch_validation_off")
@@ -77,3 +75,11 @@ def test_a_temperature_larger_than_the_batch(cls: type):
     """torch lets the sample take the temperature's shape, with noise of the logits' shape shared along it."""
     with pytest.raises(rp.InvalidArgument, match="temperature must broadcast to the batch shape"):
         rp.rsample(cls(torch.ones(4, 3), logits=torch.zeros(3)))
+
+
+@pytest.mark.parametrize("name", ["loc", "scale"])
+def test_a_transform_that_is_not_a_number(name: str):
+    values = {"loc": torch.tensor(0.0), "scale": torch.tensor(2.0), name: torch.tensor(NAN)}
+    dist = td.TransformedDistribution(td.Normal(0.0, 1.0), [td.AffineTransform(**values)])
+    with pytest.raises(rp.InvalidArgument, match=rf"(?s){name} of its AffineTransform.*received: .*nan.*instead: "):
+        rp.rsample(dist)

@@ -7,12 +7,13 @@ from torch import Tensor
 from torch.distributions import ContinuousBernoulli
 from torch.nn.functional import softplus
 
+from reparam.checks import within
 from reparam.noise import BoundNoise
 from reparam.pathwise._precision import rounded_once
 from reparam.pathwise.registry import register
-from reparam.special._quadrature import gauss_legendre
+from reparam.special._quadrature import nodes, unit_rule
 
-_NODES, _WEIGHTS = gauss_legendre(8)
+_RULE = unit_rule(8)
 
 
 @register(
@@ -36,12 +37,17 @@ def mean_slope(start: Tensor, step: Tensor) -> Tensor:
     For :math:`|\lambda| < 1` the integral is taken by Gauss and Legendre's rule, whose derivative is the rule for the
     derivative: no cancellation. The integrand's poles at distance :math:`\pi` leave 8 points an error of 1e-17.
     """
+    if within(step, -1, 1):
+        return _integral(start, step)
     small = step.abs() < 1
-    points, weights = _NODES.to(start), _WEIGHTS.to(start)
-    inside = torch.where(small, step, 0.0).unsqueeze(-1) * ((points + 1) / 2)
-    near = (torch.sigmoid(start.unsqueeze(-1) + inside) * (weights / 2)).sum(-1)
     far = torch.where(small, 1.0, step)
-    return torch.where(small, near, (_softplus(start + far) - _softplus(start)) / far)
+    slope = (_softplus(start + far) - _softplus(start)) / far
+    return torch.where(small, _integral(start, torch.where(small, step, 0.0)), slope)
+
+
+def _integral(start: Tensor, step: Tensor) -> Tensor:
+    points, weights = nodes(_RULE, start)
+    return (torch.sigmoid(start.unsqueeze(-1) + step.unsqueeze(-1) * points) * weights).sum(-1)
 
 
 def _softplus(x: Tensor) -> Tensor:

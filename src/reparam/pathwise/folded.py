@@ -25,4 +25,7 @@ def half_normal(dist: HalfNormal, noise: BoundNoise) -> Tensor:
 @rounded_once
 def half_cauchy(dist: HalfCauchy, noise: BoundNoise) -> Tensor:
     """`scale cot(pi u / 2)`: the upper tail is at u = 0, where floats are dense."""
-    return dist.scale / torch.tan(noise.uniform() * (torch.pi / 2))
+    x = noise.filled(Tensor.cauchy_)
+    if x is None:
+        return dist.scale / torch.tan(noise.uniform() * (torch.pi / 2))
+    return dist.scale * x.abs_()

@@ -29,7 +29,7 @@ def normal(dist: Normal, noise: BoundNoise) -> Tensor:
 @rounded_once
 def uniform(dist: Uniform, noise: BoundNoise) -> Tensor:
     """`low + (high - low) u`."""
-    return dist.low + noise.uniform() * (dist.high - dist.low)
+    return torch.lerp(dist.low, dist.high, noise.uniform())
 
 
 @register(Exponential, reference=_QUANTILE)
@@ -43,20 +43,32 @@ def exponential(dist: Exponential, noise: BoundNoise) -> Tensor:
 @rounded_once
 def gumbel(dist: Gumbel, noise: BoundNoise) -> Tensor:
     """`loc - scale log e`: of an exponential, whose small values, the right tail here, keep their digits."""
-    return dist.loc - dist.scale * noise.exponential().log()
+    return torch.addcmul(dist.loc, dist.scale, noise.exponential().log(), value=-1)
 
 
 @register(Laplace, reference=_QUANTILE)
 @rounded_once
 def laplace(dist: Laplace, noise: BoundNoise) -> Tensor:
-    """`loc - scale sign(v) log(1 - 2|v|)` with `v = u - 1/2`."""
-    v = noise.uniform() - 0.5
-    return dist.loc - dist.scale * v.sign() * torch.log1p(-2 * v.abs())
+    """`loc - scale sign(v) log(1 - |v|)` with v uniform in (-1, 1)."""
+    # One step inside -1 keeps the logarithm finite.
+    v = noise.filled(Tensor.uniform_, torch.finfo(noise.like.dtype).eps / 2 - 1, 1)
+    if v is None:
+        v = 2 * noise.uniform() - 1
+    return torch.addcmul(dist.loc, dist.scale, torch.copysign(torch.log1p(-v.abs()), v))
 
 
 @register(Cauchy, reference=_QUANTILE)
 @rounded_once
 def cauchy(dist: Cauchy, noise: BoundNoise) -> Tensor:
-    """`loc - scale cot(pi u)`, with u folded into (-1/2, 1/2] so that both tails keep their digits."""
+    """`loc - scale cot(pi u)`."""
+    return torch.addcmul(dist.loc, dist.scale, standard_cauchy(noise))
+
+
+def standard_cauchy(noise: BoundNoise) -> Tensor:
+    """Standard Cauchy noise, from torch's own sampler where it serves, else from a uniform."""
+    x = noise.filled(Tensor.cauchy_)
+    if x is not None:
+        return x
     u = noise.uniform()
-    return dist.loc - dist.scale / torch.tan(torch.pi * torch.where(u < 0.5, u, u - 1))
+    # Folded into (-1/2, 1/2], so that both tails keep their digits.
+    return -1 / torch.tan(torch.pi * (u - u.round()))

@@ -6,13 +6,15 @@ for the two categorical forms. The temperature is a parameter like the others, w
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.distributions import RelaxedBernoulli, RelaxedOneHotCategorical
 from torch.distributions.relaxed_bernoulli import LogitRelaxedBernoulli
 from torch.distributions.relaxed_categorical import ExpRelaxedCategorical
 
-from reparam.checks import all_true, summary, wants_validation
+from reparam.checks import all_true, summary, wants_validation, within
 from reparam.errors import InvalidArgument
 from reparam.noise import BoundNoise
 from reparam.pathwise._precision import rounded_once
@@ -58,11 +60,26 @@ def relaxed_one_hot_categorical(dist: RelaxedOneHotCategorical, noise: BoundNois
 
 
 def _logistic(dist: LogitRelaxedBernoulli | RelaxedBernoulli, noise: BoundNoise) -> Tensor:
-    return (dist.logits + torch.logit(noise.uniform())) / _temperature(dist)
+    return _over(dist.logits + torch.logit(noise.uniform()), _temperature(dist))
 
 
 def _perturbed(dist: ExpRelaxedCategorical | RelaxedOneHotCategorical, noise: BoundNoise) -> Tensor:
-    return (dist.logits - noise.exponential().log()) / _temperature(dist).unsqueeze(-1)
+    temperature = _temperature(dist)
+    return _over(
+        dist.logits - noise.exponential().log(), temperature.unsqueeze(-1) if temperature.shape else temperature
+    )
+
+
+def _over(energy: Tensor, temperature: Tensor) -> Tensor:
+    """`energy / temperature`, whose derivative in the temperature is finite where the temperature's square is not.
+
+    In logarithms the derivative is the quotient itself, which a saturated sample multiplies by zero. The inverse
+    temperature stops short of the largest float: at a temperature that small a sample has long stopped moving.
+    """
+    limits = torch.finfo(energy.dtype)
+    if within(temperature, limits.tiny**0.5, limits.max):
+        return energy / temperature
+    return energy * torch.exp((-torch.log(temperature)).clamp(max=math.log(limits.max) - 8))
 
 
 def _temperature(
@@ -70,7 +87,7 @@ def _temperature(
 ) -> Tensor:
     """The temperature, which none of torch's four classes constrains; at 0 a sample would be 0 / 0 or never move."""
     temperature = torch.as_tensor(dist.temperature)
-    if torch.broadcast_shapes(temperature.shape, dist.batch_shape) != dist.batch_shape:
+    if temperature.shape and torch.broadcast_shapes(temperature.shape, dist.batch_shape) != dist.batch_shape:
         raise InvalidArgument(
             f"{type(dist).__name__}: temperature must broadcast to the batch shape, which is that of the logits",
             received=f"temperature of shape {tuple(temperature.shape)}, batch_shape {tuple(dist.batch_shape)}",

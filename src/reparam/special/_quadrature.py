@@ -35,3 +35,18 @@ def gauss_legendre(n: int) -> tuple[Tensor, Tensor]:
         nodes.append(t)
         weights.append(2 / ((1 - t * t) * slope * slope))
     return torch.tensor(nodes, dtype=torch.float64), torch.tensor(weights, dtype=torch.float64)
+
+
+Rule = dict[torch.dtype, tuple[Tensor, Tensor]]
+
+
+def unit_rule(n: int) -> Rule:
+    """The n-point rule on (0, 1) in both dtypes, so that a small draw does not spend its time on converting it."""
+    points, weights = gauss_legendre(n)
+    return {dtype: (((points + 1) / 2).to(dtype), (weights / 2).to(dtype)) for dtype in (torch.float32, torch.float64)}
+
+
+def nodes(rule: Rule, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Nodes and weights of a rule, in the dtype and on the device of a tensor."""
+    points, weights = rule[like.dtype]
+    return (points, weights) if like.device.type == "cpu" else (points.to(like.device), weights.to(like.device))

@@ -258,7 +258,10 @@ def check_vmap(make: Maker, parameters: Parameters) -> None:
     if x[0].numel():
         assert not torch.equal(x[0], x[1]), "vmap(randomness='different') repeats a sample"
     same = torch.vmap(one, randomness="same")(stacked)
-    assert torch.equal(same[0], same[1]), "vmap(randomness='same') does not repeat the sample"
+    # Up to rounding: the lanes of a vector register and the tail after them may round a logarithm differently.
+    torch.testing.assert_close(
+        same[0], same[1], msg=lambda reason: f"vmap(randomness='same') does not repeat the sample: {reason}"
+    )
     gradients = torch.vmap(torch.func.grad(cost), randomness="different")(stacked)
     for name, gradient in gradients.items():
         assert bool(torch.isfinite(gradient).all()), f"the vmapped gradient to {name} is not finite"
