@@ -39,6 +39,17 @@ def attach(slopes: Slopes, x: Tensor, *parameters: Tensor) -> Tensor:
     return _Transformable.apply(slopes, x, *full)  # pyright: ignore[reportReturnType]
 
 
+def drawn(draw: Callable[..., Tensor], slopes: Slopes, *parameters: Tensor) -> Tensor:
+    """The sample `draw(*parameters)`, with the derivative of `attach`: for samplers that see parameters as numbers.
+
+    In eager mode the sampler runs inside the one node of autograd, where nothing has to be detached first; that is a
+    third of the call overhead of a small sample.
+    """
+    if torch._C._are_functorch_transforms_active() or _dual() or not watched(parameters):
+        return attach(slopes, draw(*(p.detach() for p in parameters)), *parameters)
+    return _Drawn.apply(draw, slopes, *parameters)  # pyright: ignore[reportReturnType]
+
+
 def watched(parameters: Iterable[Tensor]) -> bool:
     """Whether anyone may ask for a derivative in these parameters."""
     if torch._C._are_functorch_transforms_active() or _dual():
@@ -78,6 +89,17 @@ class _Plain(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         return _pull_back(ctx, grad)
+
+
+class _Drawn(_Plain):
+    """The cheap door, with the sampler inside."""
+
+    @staticmethod
+    def forward(ctx: Any, draw: Callable[..., Tensor], slopes: Slopes, *parameters: Tensor) -> Tensor:
+        out = draw(*parameters)
+        ctx.slopes = slopes
+        ctx.save_for_backward(out, *parameters)
+        return out
 
 
 class _Transformable(torch.autograd.Function):

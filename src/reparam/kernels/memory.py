@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from reparam.kernels.native import native
+
 # What the native kernels read and write; every other dtype and device is the reference's.
 DTYPES = (torch.float32, torch.float64)
 
@@ -46,3 +48,13 @@ def periodic(tensor: Tensor) -> tuple[Tensor, int]:
         else:
             period *= size
     return tensor, period
+
+
+def least(tensor: Tensor) -> float | None:
+    """The least value, or None where it cannot be seen, or only by waiting for an accelerator. NaN may be overlooked."""
+    if not visible((tensor,)) or tensor.device.type != "cpu" or not tensor.numel():
+        return None
+    if native is None or tensor.dtype not in DTYPES:
+        return tensor.detach().min().item()
+    held, period = periodic(tensor)
+    return native.least(held.dtype == torch.float64, period, held.data_ptr())
