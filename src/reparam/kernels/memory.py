@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from reparam.checks import values_visible
 from reparam.kernels.native import native
 
 # What the native kernels read and write; every other dtype and device is the reference's.
@@ -52,9 +53,9 @@ def periodic(tensor: Tensor) -> tuple[Tensor, int]:
 
 def least(tensor: Tensor) -> float | None:
     """The least value, or None where it cannot be seen, or only by waiting for an accelerator. NaN may be overlooked."""
-    if not visible((tensor,)) or tensor.device.type != "cpu" or not tensor.numel():
+    if tensor.device.type != "cpu" or not tensor.numel() or not values_visible():
         return None
-    if native is None or tensor.dtype not in DTYPES:
+    if native is None or tensor.dtype not in DTYPES or not visible((tensor,)):
         return tensor.detach().min().item()
     held, period = periodic(tensor)
     return native.least(held.dtype == torch.float64, period, held.data_ptr())
