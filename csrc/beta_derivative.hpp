@@ -4,40 +4,18 @@
 // integrates over whatever length it is given.
 #pragma once
 
-#include "math.hpp"
-#include "tables/legendre.hpp"
+#include "tail_pieces.hpp"
 #include "wide.hpp"
 
 namespace reparam::REPARAM_ARCH::beta {
 
-using D = V<double>;
-
-constexpr double DROP = 40;
-constexpr int SHIFT = 24, NODES = 56;
-
-struct Logistic {
-  D log_x, log_y, x, y;  // y = 1 - x
-};
-
-inline Logistic logistic(D u) {
-  const D e = exp<double>(-absolute<double>(u)), l = log1p<double>(e), r = 1.0 / (1.0 + e);
-  const auto right = u > 0.0;
-  return {minimum(u, D{}) - l, minimum(-u, D{}) - l, right ? r : e * r, right ? e * r : r};
-}
-
-// (psi(y) - log y - psi(x) + log x) / (y - x) at x = near, y = far.
-inline D asymptotic_slope(D near, D far) {
-  const D product = near * far, x = 1.0 / (near * near), y = 1.0 / (far * far);
-  const D total = x + y, squares = x * x + y * y;
-  const D series = 1. / 12 - total * (1. / 120) + (squares + x * y) * (1. / 252) - total * squares * (1. / 240);
-  return 0.5 / product + series * (near + far) / (product * product);
-}
+constexpr int NODES = 56;
 
 // psi(a + b) - psi(a), to relative precision however small b / a is.
 inline D digamma_difference(D a, D b) {
-  const D near = a + double(SHIFT);
+  const D near = a + double(DIGAMMA_SHIFT);
   D slope = asymptotic_slope(near, near + b);
-  for (int k = 0; k < SHIFT; k++) slope += 1.0 / ((a + double(k)) * (a + double(k) + b));
+  for (int k = 0; k < DIGAMMA_SHIFT; k++) slope += 1.0 / ((a + double(k)) * (a + double(k) + b));
   return log1p<double>(b / near) + b * slope;
 }
 
@@ -48,7 +26,7 @@ inline D tail_length(D p, D q, D u, const Logistic &at) {
   for (int i = 0; i < 4; i++) {
     const Logistic there = logistic(u - length);
     const D fall = height - p * there.log_x - q * there.log_y, slope = p * there.y - q * there.x;
-    length *= exp<double>(log<double>(DROP / fall) * fall / (length * slope));
+    length = truncation_step(length, fall, slope);
   }
   return length;
 }
@@ -64,17 +42,16 @@ inline D dlogit_da(D a, D b, D u) {
   const D score = lower ? -at.log_x - difference : at.log_y + difference;
 
   const D length = tail_length(raised, q, v, at);
-  const D reach = log<double>(length + sqrt(length * length + 1.0));
+  const D reach = asinh_of_positive(length);
   // log(t / x) and log((1 - t) / (1 - x)) differ by s; the smaller is computed. Right of 1, p is at least 1, s small.
   const auto left = v < 1.0;
   const D share = left ? at.x : at.y;
   D integral{};
   for (int k = 0; k < NODES; k++) {
-    const D e = expm1<double>(reach * Legendre<NODES>::NODES[k]);
-    const D s = 0.5 * (e + e / (e + 1.0));  // sinh
+    const auto [s, weight] = graded_node<NODES>(k, reach);
     const D small = -log1p<double>(share * expm1<double>(left ? -s : s));
     const D low = left ? small - s : small, high = left ? small : small + s;
-    const D mass = Legendre<NODES>::WEIGHTS[k] * sqrt(fma(s, s, 1.0)) * exp<double>(raised * low + q * high);
+    const D mass = weight * exp<double>(raised * low + q * high);
     integral = fma(score + (lower ? -low : high), mass, integral);
   }
   integral *= reach;

@@ -5,6 +5,7 @@
 #include "beta_derivative.hpp"
 #include "gamma_derivative.hpp"
 #include "math.hpp"
+#include "student_t_derivative.hpp"
 
 #define REPARAM_QUOTE_(x) #x
 #define REPARAM_QUOTE(x) REPARAM_QUOTE_(x)
@@ -44,6 +45,7 @@ constexpr Elementwise ELEMENTWISE[] = {
     REPARAM_ELEMENTWISE(beta_dx_db, 3),
     REPARAM_ELEMENTWISE(gamma_dx_da, 2),
     REPARAM_ELEMENTWISE(gamma_dlogx_da, 2),
+    REPARAM_ELEMENTWISE(student_t_dt_dnu, 2),
 };
 
 }  // namespace

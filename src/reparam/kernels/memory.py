@@ -52,7 +52,7 @@ def periodic(tensor: Tensor) -> tuple[Tensor, int]:
 
 
 def least(tensor: Tensor) -> float | None:
-    """The least value, or None where it cannot be seen, or only by waiting for an accelerator. NaN may be overlooked."""
+    """The least value, NaN aside, or None where it cannot be seen, or only by waiting for an accelerator."""
     if tensor.device.type != "cpu" or not tensor.numel() or not values_visible():
         return None
     if native is None or tensor.dtype not in DTYPES or not visible((tensor,)):

@@ -11,7 +11,7 @@ from torch._C._functorch import CVmapInterpreterPtr, RandomnessType, TransformTy
 from reparam.kernels import memory
 from reparam.kernels.implicit import attach
 from reparam.noise import BoundNoise
-from reparam.special.gamma import gamma_dlogx_dconcentration, log_gammaincinv
+from reparam.special.gamma import gamma_dlogx_dconcentration, gamma_dx_dconcentration, log_gammaincinv
 
 
 def log_gamma(concentration: Tensor, noise: BoundNoise, shape: Sequence[int] | None = None) -> Tensor:
@@ -41,15 +41,21 @@ def draw_log_gamma_ratio(above: Tensor, below: Tensor, noise: BoundNoise, shape:
     return log_x - log_y
 
 
-def moderate_gamma(noise: BoundNoise, *concentrations: Tensor) -> Callable[[Tensor], Tensor] | None:
+def moderate_gamma(noise: BoundNoise, *parameters: Tensor, floor: float = 0.5) -> Callable[[Tensor], Tensor] | None:
     """Torch's sampler of standard Gammas, where none of them can leave the floats and all can be seen; else None.
 
-    Half the operations of the logarithm's way, for the concentrations most people use.
+    Half the operations of the logarithm's way, for the concentrations most people use: from 1/2 up, which is where the
+    parameters are at `floor`.
     """
-    if not noise.is_torch_stream or not all((memory.least(a) or 0) >= 0.5 for a in concentrations):
+    if not noise.is_torch_stream or not all((memory.least(p) or 0) >= floor for p in parameters):
         return None
     options, shape = _generator(noise), noise.shape
     return lambda a: torch._standard_gamma(a if a.shape == shape else a.expand(shape), **options)
+
+
+def gamma_slope(x: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> tuple[Tensor]:
+    """The derivative of a standard Gamma in its concentration, as `attach` and `drawn` want it."""
+    return (gamma_dx_dconcentration(parameters[0], x),)
 
 
 def _slope(log_x: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> tuple[Tensor]:

@@ -40,7 +40,7 @@ def chi2(dist: Chi2, noise: BoundNoise) -> Tensor:
     standard = moderate_gamma(noise, dist.concentration)
     if standard is None:
         return exp_in_range(log_gamma(dist.concentration, noise) + math.log(2))
-    return drawn(lambda a: standard(a).mul_(2), _chi2_slope, dist.concentration)
+    return drawn(lambda a: (x := standard(a)).add_(x), _chi2_slope, dist.concentration)
 
 
 @register(InverseGamma, kind="implicit", reference=_IMPLICIT)

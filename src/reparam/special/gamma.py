@@ -151,7 +151,8 @@ def gamma_dx_dconcentration(a: Tensor | float, x: Tensor | float) -> Tensor:
         x: the variate, 0 ≤ x ≤ ∞. g(a, 0) = 0 and g(a, ∞) = ∞.
 
     Returns:
-        g, to 2e-14 in float64 and 2e-6 in float32 over 1e-4 ≤ a ≤ 1e6 and all positive x. NaN where an argument is out of range.
+        g, to 2e-14 in float64 and 2e-6 in float32 over 1e-4 ≤ a ≤ 1e6 and all positive x. NaN where an argument is out
+        of range.
 
     Gradient: exact in a and x, to every order, in reverse and forward mode; first derivatives hold to 1e-11, and obey
     :math:`\partial g / \partial x = \psi(a) - \log x - g ((a - 1) / x - 1)`.
