@@ -4,6 +4,7 @@
 
 #include "math.hpp"
 #include "quantile.hpp"
+#include "rejection.hpp"
 
 #define REPARAM_QUOTE_(x) #x
 #define REPARAM_QUOTE(x) REPARAM_QUOTE_(x)
@@ -40,7 +41,14 @@ constexpr Elementwise ELEMENTWISE[] = {
 };
 
 template <class T>
-constexpr Samplers<T> SAMPLERS = {uniform_noise<T>, normal_noise<T>, exponential_noise<T>, scaled_normal<T>};
+constexpr Samplers<T> SAMPLERS = {
+    uniform_noise<T>,
+    normal_noise<T>,
+    exponential_noise<T>,
+    scaled_normal<T>,
+    {gamma_variates<T, false>, gamma_variates<T, true>, rejection_variates<T, VonMises, 1>,
+     rejection_variates<T, Poisson, 1>, rejection_variates<T, Binomial, 2>},
+};
 
 }  // namespace
 

@@ -25,10 +25,13 @@ def log_gamma(concentration: Tensor, noise: BoundNoise, shape: Sequence[int] | N
 def draw_log_gamma(concentration: Tensor, noise: BoundNoise, shape: Sequence[int] | None = None) -> Tensor:
     r"""The same without a gradient.
 
-    Under torch's stream it is :math:`\log G + \log(U) / a` with G a Gamma of concentration a + 1 (Stuart, 1962), exact
-    for every a; under any other noise, the quantile.
+    Under counters, by rejection. Under torch's stream, where no kernel serves, it is :math:`\log G + \log(U) / a` with
+    G a Gamma of concentration a + 1 (Stuart, 1962), exact for every a; under any other noise, the quantile.
     """
     a = concentration.detach().expand(noise.shape if shape is None else tuple(shape))
+    x = noise.variate("log_gamma", a)
+    if x is not None:
+        return x
     if noise.is_torch_stream and not _one_stream_for_a_batch():
         return torch._standard_gamma(a + 1, **_generator(noise)).log() + noise.uniform(a.shape).log() / a
     return log_gammaincinv(a, noise.uniform(a.shape).double().log()).to(a.dtype)
@@ -46,12 +49,16 @@ def draw_moderate_gamma(concentration: Tensor, noise: BoundNoise) -> Tensor | No
 
     Half the operations of the logarithm's way, for the concentrations most people use.
     """
-    if concentration.device.type != "cpu" or not values_visible() or not noise.is_torch_stream:
+    if concentration.device.type != "cpu" or not values_visible():
         return None
     a = concentration.detach()
     if a.numel() == 0 or a.min() < 0.5:
         return None
-    return torch._standard_gamma(a.expand(noise.shape), **_generator(noise))
+    a = a.expand(noise.shape)
+    x = noise.variate("gamma", a)
+    if x is None and noise.is_torch_stream:
+        x = torch._standard_gamma(a, **_generator(noise))
+    return x
 
 
 def _slope(log_x: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> tuple[Tensor]:
