@@ -4,6 +4,7 @@ from reparam.estimators.arm import ARM
 from reparam.estimators.arms import ARMS
 from reparam.estimators.arrangement import GumbelTopK, SoftSort
 from reparam.estimators.base import Draw, Estimator, ParticleEstimator, Proposal, particle_weights
+from reparam.estimators.baselines import Baseline, LearnedBaseline, MovingAverage
 from reparam.estimators.components import Components
 from reparam.estimators.disarm import DisARM
 from reparam.estimators.enumeration import Enumerate
@@ -29,6 +30,7 @@ __all__ = [
     "REBAR",
     "RELAX",
     "RODEO",
+    "Baseline",
     "Components",
     "DisARM",
     "Draw",
@@ -38,8 +40,10 @@ __all__ = [
     "GumbelRao",
     "GumbelSoftmax",
     "GumbelTopK",
+    "LearnedBaseline",
     "LeaveOneOut",
     "MeasureValued",
+    "MovingAverage",
     "ParticleEstimator",
     "Pathwise",
     "Proposal",

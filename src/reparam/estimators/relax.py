@@ -67,8 +67,12 @@ class RELAX(Controlled):
     """
 
     unbiased: ClassVar[bool] = True
-    weighs: ClassVar[bool] = False
     control: nn.Module = dataclasses.field(default_factory=SiteNetwork)
+
+    @property
+    def weighs(self) -> bool:
+        """False: the control variate needs the costs."""
+        return False
 
     def evaluations(self, dist: Distribution) -> int:
         """One: the control variate does not evaluate the cost."""

@@ -15,8 +15,8 @@ from reparam.estimators.base import Cost, Draw, require_samples
 from reparam.estimators.score import LeaveOneOut
 from reparam.estimators.slope import slope
 from reparam.estimators.training import Controlled, descend, trainable
+from reparam.kernels.implicit import watched
 from reparam.noise import NoiseSource
-from reparam.pathwise._implicit import watched
 
 
 class Extrapolation(nn.Module):
@@ -62,9 +62,10 @@ class RODEO(Controlled):
               h_k(y) = \frac{1}{K-1} \sum_{j \ne k} H\big(f(x_j), \nabla f(x_j)^\top (y - x_j)\big) - m_j
 
     with s the score, and :math:`m_j` what draw j guesses the mean of H to be.
-    :math:`A h(x) = \sum_i (E_{x_i}[h] - h(x))`, and in coordinate i :math:`\Delta h = p_i (1 - p_i) (h|_{x_i = 1} - h|_{x_i = 0})`, the expectation over that
-    coordinate of :math:`h\, s_i`: both resample one site given the others, and add nothing on average. With H linear
-    this is the double control variate.
+    :math:`A h(x) = \sum_i (E_{x_i}[h] - h(x))`, and in coordinate i
+    :math:`\Delta h = p_i (1 - p_i) (h|_{x_i = 1} - h|_{x_i = 0})`, the expectation over that coordinate of
+    :math:`h\, s_i`: both resample one site given the others, and add nothing on average. With H linear this is the
+    double control variate.
 
     Args:
         samples: the number of draws K, at least two.
@@ -95,12 +96,16 @@ class RODEO(Controlled):
     """
 
     unbiased: ClassVar[bool] = True
-    weighs: ClassVar[bool] = False
     samples: int = 2
     control: nn.Module = dataclasses.field(default_factory=Extrapolation)
 
     def __post_init__(self) -> None:
         require_samples("RODEO", self.samples, 2)
+
+    @property
+    def weighs(self) -> bool:
+        """False: the control variate needs the costs."""
+        return False
 
     def evaluations(self, dist: Distribution) -> int:
         """One for each draw."""

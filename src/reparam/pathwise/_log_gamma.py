@@ -9,8 +9,8 @@ from torch import Tensor
 from torch._C._functorch import CVmapInterpreterPtr, RandomnessType, TransformType, get_interpreter_stack
 
 from reparam.checks import values_visible
+from reparam.kernels.implicit import attach
 from reparam.noise import BoundNoise
-from reparam.pathwise._implicit import attach
 from reparam.special.gamma import gamma_dlogx_dconcentration, log_gammaincinv
 
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Beta, FisherSnedecor
 
+from reparam.kernels.implicit import attach
 from reparam.noise import BoundNoise
-from reparam.pathwise._implicit import attach
 from reparam.pathwise._log_gamma import draw_log_gamma_ratio
 from reparam.pathwise._precision import rounded_once
 from reparam.pathwise._range import exp_in_range

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.distributions import Chi2, Gamma, InverseGamma
 
+from reparam.kernels.implicit import attach
 from reparam.noise import BoundNoise
-from reparam.pathwise._implicit import attach
 from reparam.pathwise._log_gamma import draw_moderate_gamma, log_gamma
 from reparam.pathwise._precision import rounded_once
 from reparam.pathwise._range import exp_in_range
