@@ -80,6 +80,17 @@ void run_scaled_normal(bool wide, int64_t n, int threads, uintptr_t out, uintptr
   });
 }
 
+// The least of n numbers, none of them NaN: a look at parameters before a small draw, at the price of the call.
+template <class T> double least_of(const T *values, int64_t n) {
+  T least = values[0];
+  for (int64_t i = 1; i < n; i++) least = values[i] < least ? values[i] : least;
+  return least;
+}
+
+double least(bool wide, int64_t n, uintptr_t values) {
+  return wide ? least_of(reinterpret_cast<double *>(values), n) : least_of(reinterpret_cast<float *>(values), n);
+}
+
 std::vector<std::string> available_names() {
   std::vector<std::string> names;
   for (const Kernels *kernels : available()) names.emplace_back(kernels->name);
@@ -102,6 +113,7 @@ NB_MODULE(_native, m) {
   m.def("active", [] { return std::string(active().name); });
   m.def("select", &reparam::select);
   m.def("has_threads", &has_threads);
+  m.def("least", &least);
   m.def("elementwise_names", &elementwise_names);
   m.def("elementwise", &run_elementwise, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
         nb::arg("in1") = 0, nb::arg("period1") = 1, nb::arg("in2") = 0, nb::arg("period2") = 1, nb::arg("in3") = 0,

@@ -38,10 +38,12 @@ class GumbelTopK(TemperedEstimator):
     Gradient:
         To the logits, of the relaxed subset; biased twice: the k largest of perturbed logits are drawn one by one
         without replacement, which is not the law of a KSubset (values are biased too, unless the logits are equal or k
-        is 1 or n), and relaxed. One evaluation a draw, of a cost that must be differentiable.
+        is 1 or n), and relaxed. One evaluation a draw, of a cost that must be differentiable. A hard sample
+        differentiates once.
 
     Errors:
-        `InvalidArgument` for another distribution and a temperature that is not positive.
+        `InvalidArgument` for another distribution and a temperature that is not positive. `UnsupportedTransform` for a
+        second derivative of a hard sample.
 
     References:
         Xie and Ermon, Reparameterizable Subset Sampling via Continuous Relaxations, IJCAI 2019. Kool, van Hoof and
@@ -94,10 +96,12 @@ class SoftSort(TemperedEstimator):
         `(*sample_shape, *batch_shape, n, n)`, to be applied to the items. Base noise is standard exponential.
 
     Gradient:
-        To the logits, of the relaxed ranking; biased. One evaluation a draw, of a cost that must be differentiable.
+        To the logits, of the relaxed ranking; biased. One evaluation a draw, of a cost that must be differentiable. A
+        hard sample differentiates once.
 
     Errors:
-        `InvalidArgument` for another distribution and a temperature that is not positive.
+        `InvalidArgument` for another distribution and a temperature that is not positive. `UnsupportedTransform` for a
+        second derivative of a hard sample.
 
     References:
         Prillo and Eisenschlos, SoftSort: A Continuous Relaxation for the argsort Operator, ICML 2020.

@@ -45,14 +45,16 @@ class Fini(SurrogateEstimator):
 
     Gradient:
         To every parameter. Exact on average for the costs that are polynomials of degree up to D in the sample; biased
-        for every other, by the terms beyond. One evaluation a draw, of a cost that must be differentiable. A second
-        derivative estimates nothing. Poisson, Bernoulli, Binomial, NegativeBinomial, Geometric, BetaBinomial and
-        Categorical (in its index) have every order that their support carries; any other discrete univariate law with a
-        mean and a variance has orders 1 and 2; a OneHotCategorical, whose polynomials are of its vector, likewise.
+        for every other, by the terms beyond. One evaluation a draw, of a cost that must be differentiable. It
+        differentiates once.
+
+        Poisson, Bernoulli, Binomial, NegativeBinomial, Geometric, BetaBinomial and Categorical (in its index) have
+        every order that their support carries; any other discrete univariate law with a mean and a variance has orders
+        1 and 2; a OneHotCategorical, whose polynomials are of its vector, likewise.
 
     Errors:
         `InvalidArgument` for other distributions and orders, for an order above the number of values, and where the
-        variance is zero.
+        variance is zero. `UnsupportedTransform` for a second derivative.
 
     References:
         He and Wu, Extending Pathwise Gradients to Discrete Random Variables via Finite-Order Relaxation, 2026.
@@ -108,10 +110,11 @@ class MVE(SurrogateEstimator):
 
     Gradient:
         To logits or probs; exact for costs that are quadratic in the sample, biased for others. One evaluation a draw,
-        of a cost that must be differentiable. A second derivative estimates nothing.
+        of a cost that must be differentiable. It differentiates once.
 
     Errors:
-        `InvalidArgument` for another distribution, and where `probs` is 0 or 1.
+        `InvalidArgument` for another distribution, and where `probs` is 0 or 1. `UnsupportedTransform` for a second
+        derivative.
 
     References:
         Hooper and Shekhovtsov, Generalized and Optimal Straight-Through Estimators, AISTATS 2026. He and Wu, 2026 (the

@@ -35,10 +35,11 @@ class GumbelSoftmax(TemperedEstimator):
     Gradient:
         To logits or probs, of the relaxed sample; biased, because the cost is seen at points that never occur (value
         and gradient) or, with `hard`, because the slope there is not the difference between points. One evaluation a
-        draw, of a cost that must be differentiable. A hard sample's second derivative estimates nothing.
+        draw, of a cost that must be differentiable. A hard sample differentiates once.
 
     Errors:
         `InvalidArgument` for another distribution, a temperature that is not positive, and where `probs` is 0 or 1.
+        `UnsupportedTransform` for a second derivative.
 
     References:
         Jang, Gu and Poole, Categorical Reparameterization with Gumbel-Softmax, ICLR 2017. Maddison, Mnih and Teh, The
@@ -83,10 +84,11 @@ class GumbelRao(TemperedEstimator):
 
     Gradient:
         To logits or probs; the mean of `GumbelSoftmax(temperature, hard=True)`, so as biased, with less variance. One
-        evaluation a draw, of a cost that must be differentiable. A second derivative estimates nothing.
+        evaluation a draw, of a cost that must be differentiable. It differentiates once.
 
     Errors:
-        `InvalidArgument` as `GumbelSoftmax`, and for base noise as a tensor.
+        `InvalidArgument` as `GumbelSoftmax`, and for base noise as a tensor. `UnsupportedTransform` for a second
+        derivative.
 
     References:
         Paulus, Maddison and Krause, Rao-Blackwellizing the Straight-Through Gumbel-Softmax Gradient Estimator, ICLR

@@ -33,11 +33,11 @@ class StraightThrough(SurrogateEstimator):
 
     Gradient:
         To every parameter the mean depends on; exact for costs that are linear in the sample, biased for others: up to
-        3.5 times off. One evaluation a draw, of a cost that must be differentiable. A second derivative estimates
-        nothing.
+        3.5 times off. One evaluation a draw, of a cost that must be differentiable. It differentiates once.
 
     Errors:
         `InvalidArgument` for a distribution without a mean, and for one whose samples move by themselves.
+        `UnsupportedTransform` for a second derivative.
 
     References:
         Bengio, Leonard and Courville, arXiv 1308.3432, 2013. Ahmed, Zeng, Niepert and Van den Broeck, SIMPLE, ICLR
@@ -78,10 +78,11 @@ class ReinMax(TemperedEstimator):
 
     Gradient:
         To logits or probs; at temperature 1 exact for costs that are quadratic in the sample, biased for others. One
-        evaluation a draw, of a cost that must be differentiable. A second derivative estimates nothing.
+        evaluation a draw, of a cost that must be differentiable. It differentiates once.
 
     Errors:
         `InvalidArgument` for another distribution, a temperature that is not positive, and where `probs` is 0 or 1.
+        `UnsupportedTransform` for a second derivative.
 
     References:
         Liu, Dong, Liu, Yu and Gao, Bridging Discrete and Backpropagation: Straight-Through and Beyond, NeurIPS 2023.
