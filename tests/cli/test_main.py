@@ -29,7 +29,7 @@ def test_help_lists_the_commands(capsys, words):
     assert all(name in out and command.summary in out for name, command in COMMANDS.items())
 
 
-@pytest.mark.parametrize("words", [["trick", "--help"], ["coverage", "--help"], ["info", "--help"]])
+@pytest.mark.parametrize("words", [["trick", "--help"], ["diagnose", "--help"], ["coverage", "--help"], ["info", "--help"]])
 def test_each_command_has_help(capsys, words):
     with pytest.raises(SystemExit, match="0"):
         main(words)
