@@ -6,11 +6,11 @@ import pickle
 
 import pytest
 import torch
+from straight_through import StraightThrough, square
 from torch import distributions as td
 
 import reparam as rp
 from reparam.diagnosis import candidates_for
-from straight_through import StraightThrough, square
 
 F64 = torch.float64
 MANY = torch.full((40,), 4.0, dtype=F64)

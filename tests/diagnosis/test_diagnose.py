@@ -7,12 +7,12 @@ import math
 
 import pytest
 import torch
+from straight_through import StraightThrough, square
 from torch import Tensor
 from torch import distributions as td
 
 import reparam as rp
 from reparam.diagnosis.copies import copies
-from straight_through import StraightThrough, square
 
 F64 = torch.float64
 
