@@ -21,6 +21,7 @@ ROOMS = [
         "version",
         "errors",
         "checks",
+        "kernels",
         "special",
         "noise",
         "pathwise",

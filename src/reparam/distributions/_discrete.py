@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.distributions import constraints
 
-from reparam.checks import as_sample_shape
+from reparam.checks import all_true, as_sample_shape, summary
 from reparam.distributions._base import ReparamDistribution
 from reparam.errors import InvalidArgument
 from reparam.noise import as_source
@@ -19,18 +19,51 @@ STEP = "its values are isolated points, so a sample does not move when a paramet
 
 
 class Discrete(ReparamDistribution):
-    """A distribution whose sampler is registered with `register_sampler`, and whose `rsample` says why there is none.
-
-    Attributes:
-        support_size: how many values it can take, or None where they are infinitely many.
-    """
+    """A distribution whose sampler is registered with `register_sampler`, and whose `rsample` says why it has none."""
 
     has_rsample = False
-    support_size: int | None = None
+
+    @property
+    def support_size(self) -> int | None:
+        """How many values it can take, or None where they are infinitely many."""
+        return None
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """A sample without gradient, from torch's global generator."""
         return sample_by_registry(self, as_sample_shape(sample_shape), as_source(None))
+
+
+class OfItems(Discrete):
+    """A law on arrangements of n items, given the logarithms of their weights, of shape `(*batch_shape, n)`."""
+
+    arg_constraints: ClassVar = {"logits": constraints.real_vector}
+    has_enumerate_support = True
+    logits: Tensor
+
+    def __init__(self, logits: Tensor, validate_args: bool | None) -> None:
+        if not isinstance(logits, Tensor) or logits.dim() < 1 or not logits.is_floating_point():
+            raise InvalidArgument(
+                f"{type(self).__name__}: logits must be a floating-point tensor, the items in its last dimension",
+                received=f"{logits.dtype} of shape {tuple(logits.shape)}"
+                if isinstance(logits, Tensor)
+                else repr(logits),
+                instead="logits such as torch.zeros(5)",
+            )
+        self.logits = logits
+        super().__init__(logits.shape[:-1], logits.shape[-1:], validate_args=validate_args)
+
+    def _check_arguments(self) -> None:
+        if not all_true(torch.isfinite(self.logits)):
+            raise InvalidArgument(
+                f"{type(self).__name__}: logits must be finite",
+                received=f"logits = {summary(self.logits)}",
+                instead="leave out an item that cannot be drawn",
+            )
+
+    def _listed(self, arrangements: Iterable[Sequence[int]]) -> Tensor:
+        """Arrangements as int64, with dimensions of size one for the batch."""
+        rows = torch.tensor(list(arrangements), dtype=torch.int64, device=self.logits.device)
+        return rows.view(len(rows), *[1] * len(self.batch_shape), rows.shape[-1])
 
 
 class derived:  # noqa: N801  # a decorator

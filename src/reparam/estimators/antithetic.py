@@ -13,8 +13,8 @@ from torch.distributions import Distribution
 from reparam.errors import InvalidArgument
 from reparam.estimators.base import ParticleEstimator, Proposal
 from reparam.estimators.decisions import decisions
+from reparam.kernels.implicit import watched
 from reparam.noise import NoiseSource
-from reparam.pathwise._implicit import watched
 
 
 @dataclasses.dataclass(frozen=True)

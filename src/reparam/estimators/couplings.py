@@ -28,8 +28,8 @@ from reparam.estimators.sampling import sample
 from reparam.estimators.score import log_ratio
 from reparam.estimators.slope import slope
 from reparam.estimators.support import is_logits
+from reparam.kernels.implicit import watched
 from reparam.noise import NoiseSource
-from reparam.pathwise._implicit import watched
 
 
 @dataclasses.dataclass(frozen=True)

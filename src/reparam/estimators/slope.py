@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from reparam.pathwise._implicit import attach
+from reparam.kernels.implicit import attach
 
 
 def slope(parameter: Tensor, coefficient: Tensor) -> Tensor:

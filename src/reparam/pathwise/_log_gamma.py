@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 from torch._C._functorch import CVmapInterpreterPtr, RandomnessType, TransformType, get_interpreter_stack
 
-from reparam.checks import values_visible
+from reparam.kernels import memory
+from reparam.kernels.implicit import attach
 from reparam.noise import BoundNoise
-from reparam.pathwise._implicit import attach
-from reparam.special.gamma import gamma_dlogx_dconcentration, log_gammaincinv
+from reparam.special.gamma import gamma_dlogx_dconcentration, gamma_dx_dconcentration, log_gammaincinv
 
 
 def log_gamma(concentration: Tensor, noise: BoundNoise, shape: Sequence[int] | None = None) -> Tensor:
@@ -41,17 +41,21 @@ def draw_log_gamma_ratio(above: Tensor, below: Tensor, noise: BoundNoise, shape:
     return log_x - log_y
 
 
-def draw_moderate_gamma(concentration: Tensor, noise: BoundNoise) -> Tensor | None:
-    """A standard Gamma variate itself, without a gradient, where none of them can leave the floats and all can be seen.
+def moderate_gamma(noise: BoundNoise, *parameters: Tensor, floor: float = 0.5) -> Callable[[Tensor], Tensor] | None:
+    """Torch's sampler of standard Gammas, where none of them can leave the floats and all can be seen; else None.
 
-    Half the operations of the logarithm's way, for the concentrations most people use.
+    Half the operations of the logarithm's way, for the concentrations most people use: from 1/2 up, which is where the
+    parameters are at `floor`.
     """
-    if concentration.device.type != "cpu" or not values_visible() or not noise.is_torch_stream:
+    if not noise.is_torch_stream or not all((memory.least(p) or 0) >= floor for p in parameters):
         return None
-    a = concentration.detach()
-    if a.numel() == 0 or a.min() < 0.5:
-        return None
-    return torch._standard_gamma(a.expand(noise.shape), **_generator(noise))
+    options, shape = _generator(noise), noise.shape
+    return lambda a: torch._standard_gamma(a if a.shape == shape else a.expand(shape), **options)
+
+
+def gamma_slope(x: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> tuple[Tensor]:
+    """The derivative of a standard Gamma in its concentration, as `attach` and `drawn` want it."""
+    return (gamma_dx_dconcentration(parameters[0], x),)
 
 
 def _slope(log_x: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> tuple[Tensor]:

@@ -80,6 +80,11 @@ def stream(noise: BoundNoise, dist: Distribution) -> torch.Generator | None:
     )
 
 
+def unit_vector(index: Tensor, size: int) -> Tensor:
+    """True at the index, along a new last dimension: `one_hot`, but not looking at values, which `vmap` forbids."""
+    return index.unsqueeze(-1) == torch.arange(size, device=index.device)
+
+
 @register_sampler(td.Bernoulli)
 def bernoulli(dist: td.Bernoulli, noise: BoundNoise) -> Tensor:
     """One where a uniform falls below the probability."""
@@ -99,7 +104,7 @@ def categorical(dist: td.Categorical, noise: BoundNoise) -> Tensor:
 def one_hot_categorical(dist: td.OneHotCategorical, noise: BoundNoise) -> Tensor:
     """The category as a unit vector."""
     index = categorical(dist._categorical, noise)
-    return torch.nn.functional.one_hot(index, dist.event_shape[0]).to(dist.probs.dtype)
+    return unit_vector(index, dist.event_shape[0]).to(dist.probs.dtype)
 
 
 @register_sampler(td.Geometric)
@@ -134,4 +139,4 @@ def multinomial(dist: td.Multinomial, noise: BoundNoise) -> Tensor:
     """The sum of its trials."""
     one_trial = td.Categorical(probs=dist.probs.unsqueeze(-2).expand(*dist.batch_shape, dist.total_count, -1))
     trials = categorical(one_trial, noise)
-    return torch.nn.functional.one_hot(trials, dist.event_shape[0]).sum(-2).to(dist.probs.dtype)
+    return unit_vector(trials, dist.event_shape[0]).sum(-2).to(dist.probs.dtype)

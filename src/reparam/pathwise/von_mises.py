@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.distributions import VonMises
 
+from reparam.kernels.implicit import attach
 from reparam.noise import BoundNoise
-from reparam.pathwise._implicit import attach
 from reparam.pathwise._precision import rounded_once
 from reparam.pathwise._von_mises_quantile import standard_quantile
 from reparam.pathwise.registry import register
