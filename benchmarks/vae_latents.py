@@ -30,7 +30,7 @@ KEPT = ("family", "seed", "epochs", "test_elbo", "test_nll", "cpu_seconds")
 def trained(config: Config) -> dict[str, Any]:
     """The figures of one run, whose folder is not kept."""
     with tempfile.TemporaryDirectory() as folder:
-        summary = train(config, folder, Console(quiet=True))
+        summary = train(config, folder, console=Console(quiet=True))
     return {name: summary[name] for name in KEPT}
 
 

@@ -5,6 +5,7 @@
 #include "beta_derivative.hpp"
 #include "gamma_derivative.hpp"
 #include "math.hpp"
+#include "quantile.hpp"
 #include "student_t_derivative.hpp"
 
 #define REPARAM_QUOTE_(x) #x
@@ -48,12 +49,17 @@ constexpr Elementwise ELEMENTWISE[] = {
     REPARAM_ELEMENTWISE(student_t_dt_dnu, 2),
 };
 
+template <class T>
+constexpr Samplers<T> SAMPLERS = {uniform_noise<T>, normal_noise<T>, exponential_noise<T>, scaled_normal<T>};
+
 }  // namespace
 
 extern const Kernels KERNELS = {
     .name = REPARAM_QUOTE(REPARAM_ARCH),
     .elementwise = ELEMENTWISE,
     .elementwise_count = sizeof(ELEMENTWISE) / sizeof(ELEMENTWISE[0]),
+    .f32 = SAMPLERS<float>,
+    .f64 = SAMPLERS<double>,
 };
 
 }  // namespace reparam::REPARAM_ARCH

@@ -19,10 +19,36 @@ struct Elementwise {
   ElementwiseKernel<double> f64;
 };
 
+// Where a draw's random words stand: see philox.hpp. The draw has rows of row_length numbers; row r is numbered
+// rows[r], or first_row + r where there is no such list.
+struct Stream {
+  uint64_t seed;
+  uint32_t step, tag;
+  int64_t first_row;
+  const int64_t *rows;
+  int64_t row_length;
+};
+
+// The numbers [begin, end) of a draw, at most BLOCK of them.
+template <class T> struct Samplers {
+  using Fill = void (*)(const Stream &, int64_t begin, int64_t end, T *out);
+  Fill uniform, normal, exponential;
+  void (*scaled_normal)(const Stream &, int64_t begin, int64_t end, const T *loc, const T *scale, T *out);
+};
+
 struct Kernels {
   const char *name;
   const Elementwise *elementwise;
   int elementwise_count;
+  Samplers<float> f32;
+  Samplers<double> f64;
+
+  template <class T> const Samplers<T> &samplers() const {
+    if constexpr (sizeof(T) == 4)
+      return f32;
+    else
+      return f64;
+  }
 };
 
 }  // namespace reparam

@@ -27,7 +27,7 @@ template <class T> inline V<T> log_normal_range(V<T> x, V<T> scale_exponent = V<
   const V<T> exponent = bit_cast<V<T>>(k + bit_cast<Mask<T>>(splat(ROUNDER<T>))) - ROUNDER<T> + scale_exponent;
   const V<T> f = m - T(1), s = f / (m + T(1)), z = s * s;
   // log m = 2 s + s z R(z), and 2 s = f - s f, of which f is exact.
-  const V<T> remainder = z * horner(Elementary<T>::LOG, z);
+  const V<T> remainder = z * horner2(Elementary<T>::LOG, z);
   const V<T> low = fma(exponent, splat(LN2_LOW<T>), s * (remainder - f));
   return fma(exponent, splat(LN2_HIGH<T>), f) + low;
 }

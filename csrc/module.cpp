@@ -34,6 +34,52 @@ void run_elementwise(int which, bool wide, int64_t n, int threads, uintptr_t out
   });
 }
 
+enum class Law { uniform, normal, exponential };
+
+template <class T> void fill(const Samplers<T> &samplers, Law law, const Stream &stream, int64_t n, int threads, T *out) {
+  const auto sampler = law == Law::uniform ? samplers.uniform : law == Law::normal ? samplers.normal : samplers.exponential;
+  over_blocks(n, threads, [=](int64_t begin, int64_t end) { sampler(stream, begin, end, out + begin); });
+}
+
+// The five words that name a stream, as Python passes them.
+Stream stream_of(uint64_t seed, uint32_t step, uint32_t tag, int64_t first_row, uintptr_t rows, int64_t row_length) {
+  return {seed, step, tag, first_row, reinterpret_cast<const int64_t *>(rows), row_length};
+}
+
+void run_noise(int law, bool wide, int64_t n, int threads, uintptr_t out, uint64_t seed, uint32_t step, uint32_t tag,
+               int64_t first_row, uintptr_t rows, int64_t row_length) {
+  const Stream stream = stream_of(seed, step, tag, first_row, rows, row_length);
+  without_lock(n, [&] {
+    if (wide)
+      fill(active().f64, Law(law), stream, n, threads, reinterpret_cast<double *>(out));
+    else
+      fill(active().f32, Law(law), stream, n, threads, reinterpret_cast<float *>(out));
+  });
+}
+
+template <class T>
+void scaled_normal(const Stream &stream, int64_t n, int threads, const Input &loc, const Input &scale, T *out) {
+  const auto sampler = active().samplers<T>().scaled_normal;
+  over_blocks(n, threads, [=](int64_t begin, int64_t end) {
+    T buffers[2][BLOCK];
+    const T *centre = loc.data ? piece(loc, begin, end - begin, buffers[0]) : nullptr;
+    sampler(stream, begin, end, centre, piece(scale, begin, end - begin, buffers[1]), out + begin);
+  });
+}
+
+void run_scaled_normal(bool wide, int64_t n, int threads, uintptr_t out, uintptr_t loc, int64_t loc_period,
+                       uintptr_t scale, int64_t scale_period, uint64_t seed, uint32_t step, uint32_t tag,
+                       int64_t first_row, uintptr_t rows, int64_t row_length) {
+  const Stream stream = stream_of(seed, step, tag, first_row, rows, row_length);
+  const Input centre{reinterpret_cast<void *>(loc), loc_period}, size{reinterpret_cast<void *>(scale), scale_period};
+  without_lock(n, [&] {
+    if (wide)
+      scaled_normal(stream, n, threads, centre, size, reinterpret_cast<double *>(out));
+    else
+      scaled_normal(stream, n, threads, centre, size, reinterpret_cast<float *>(out));
+  });
+}
+
 // The least of n numbers, none of them NaN: a look at parameters before a small draw, at the price of the call.
 template <class T> double least_of(const T *values, int64_t n) {
   T least = values[0];
@@ -61,6 +107,8 @@ std::vector<std::string> elementwise_names() {
 }  // namespace
 
 NB_MODULE(_native, m) {
+  m.def("noise", &run_noise);
+  m.def("scaled_normal", &run_scaled_normal);
   m.def("available", &available_names);
   m.def("active", [] { return std::string(active().name); });
   m.def("select", &reparam::select);

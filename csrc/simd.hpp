@@ -141,15 +141,23 @@ template <class T, int N> inline V<T> horner(const T (&c)[N], V<T> x) {
   return y;
 }
 
-// The same in two interleaved chains, half as deep: for long polynomials, where latency is what counts.
-template <class T, int N> inline V<T> horner2(const T (&c)[N], V<T> x) {
-  constexpr int EVEN = (N - 1) / 2 * 2, ODD = (N - 2) / 2 * 2 + 1;
-  const V<T> square = x * x;
-  V<T> even = splat(c[EVEN]), odd = splat(c[ODD]);
-  for (int i = EVEN - 2; i >= 0; i -= 2) even = fma(even, square, c[i]);
-  for (int i = ODD - 2; i >= 0; i -= 2) odd = fma(odd, square, c[i]);
-  return fma(odd, x, even);
+// The same in CHAINS interleaved chains, each as much shorter: for long polynomials, where latency is what counts.
+template <int CHAINS, class T, int N> inline V<T> horner_chains(const T (&c)[N], V<T> x) {
+  static_assert(N >= CHAINS);
+  V<T> step = x;
+  for (int i = 1; i < CHAINS; i++) step = step * x;
+  V<T> chain[CHAINS];
+  for (int k = 0; k < CHAINS; k++) {
+    const int top = k + (N - 1 - k) / CHAINS * CHAINS;
+    chain[k] = splat(c[top]);
+    for (int i = top - CHAINS; i >= 0; i -= CHAINS) chain[k] = fma(chain[k], step, c[i]);
+  }
+  V<T> y = chain[CHAINS - 1];
+  for (int k = CHAINS - 2; k >= 0; k--) y = fma(y, x, chain[k]);
+  return y;
 }
+template <class T, int N> inline V<T> horner2(const T (&c)[N], V<T> x) { return horner_chains<2>(c, x); }
+template <class T, int N> inline V<T> horner4(const T (&c)[N], V<T> x) { return horner_chains<4>(c, x); }
 
 // f on every lane of an array, the last lanes through a vector of their own: the same code, hence the same bits.
 template <class T, class F> inline void map(const T *const *in, T *out, int64_t n, F f) {

@@ -30,7 +30,7 @@ ROOMS = [
         "expectation",
         "objectives",
     ),
-    *("info", "audit", "diagnose", "testing", "integrations", "recipes", "cli", "lab"),
+    *("info", "audit", "diagnosis", "testing", "integrations", "recipes", "cli", "lab"),
 ]
 
 

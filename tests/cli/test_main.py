@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 
@@ -10,6 +12,7 @@ import pytest
 
 import reparam as rp
 from reparam.cli import COMMANDS, main
+from reparam.recipes import vae
 
 TRAIN = ["train", "vae", "--epochs", "1", "--hidden", "8", "--nll-samples", "2"]
 
@@ -95,6 +98,39 @@ def test_config_file_is_the_start_and_options_win(tmp_path):
     assert main(words) == 0
     assert "seed = 4" in (tmp_path / "c/config.toml").read_text()
     assert "hidden = 8" in (tmp_path / "c/config.toml").read_text()
+
+
+def test_a_longer_run_from_a_shorter_one(capsys, tmp_path):
+    a, b = str(tmp_path / "a"), str(tmp_path / "b")
+    assert main([*TRAIN, "--out", a]) == 0
+    assert main(["train", "vae", "--resume", a, "--epochs", "2"]) == 0
+    assert main([*TRAIN, "--epochs", "2", "--out", b]) == 0
+    assert (tmp_path / "a/weights.safetensors").read_bytes() == (tmp_path / "b/weights.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("other", ["--config", "--out"])
+def test_resume_stands_alone(capsys, tmp_path, other):
+    assert main([*TRAIN, "--out", str(tmp_path)]) == 0
+    capsys.readouterr()
+    assert main(["train", "vae", "--resume", str(tmp_path), other, str(tmp_path / "config.toml")]) == 2
+    assert str(tmp_path) in three_parts(capsys.readouterr().err)[1]
+
+
+def test_dry_run_says_what_it_would_do(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert main([*TRAIN, "--dry-run"]) == 0
+    assert "steps      15\n" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stopped_run_says_how_to_go_on(capsys, monkeypatch, tmp_path):
+    def asked_to_stop(self: vae.Training, step: int) -> dict[str, float]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return {}
+
+    monkeypatch.setattr(vae.Training, "step", asked_to_stop)
+    assert main([*TRAIN, "--out", str(tmp_path)]) == 128 + signal.SIGTERM
+    assert f"stopped at step 1 of 15; go on with --resume {tmp_path}" in capsys.readouterr().err
 
 
 def test_coverage_shows_every_row(capsys, monkeypatch):

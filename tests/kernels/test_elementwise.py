@@ -8,10 +8,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from reparam.kernels import Elementwise, memory, native
+from instruction_sets import needs_kernels
+from reparam.kernels import Elementwise, memory
 from reparam.kernels.elementwise import elementwise_op
 
-pytestmark = pytest.mark.skipif(native is None, reason="this installation has no native kernels")
+pytestmark = needs_kernels
 F64 = torch.float64
 
 

@@ -90,12 +90,14 @@ def test_likelihood_of_a_silent_decoder(model, images):
 
 
 def test_run_leaves_everything_behind(tmp_path):
-    summary = train(Config(epochs=2), tmp_path, QUIET)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
+    summary = train(Config(epochs=2), tmp_path, console=QUIET)
+    assert sorted(path.name for path in tmp_path.iterdir() if not path.name.startswith("events.")) == [
+        "checkpoints",
         "config.toml",
         "loss.png",
         "metrics.jsonl",
         "reconstructions.png",
+        "report.html",
         "samples.png",
         "summary.json",
         "weights.safetensors",
@@ -114,24 +116,24 @@ def test_run_leaves_everything_behind(tmp_path):
 def test_threads_are_given_back_after_an_error(tmp_path):
     before = torch.get_num_threads()
     with pytest.raises(InvalidArgument, match="diverged"):
-        train(Config(epochs=2, learning_rate=1e6, threads=before + 1), tmp_path, QUIET)
+        train(Config(epochs=2, learning_rate=1e6, threads=before + 1), tmp_path, console=QUIET)
     assert torch.get_num_threads() == before
 
 
 def test_thirty_epochs_learn_the_digits(tmp_path):
-    summary = train(Config(epochs=30, learning_rate=3e-3), tmp_path, QUIET)
+    summary = train(Config(epochs=30, learning_rate=3e-3), tmp_path, console=QUIET)
     assert summary["test_elbo"] > -24.5
 
 
 def test_restored_model_is_the_trained_one(tmp_path):
-    summary = train(Config(epochs=1, hidden=16, latent=3), tmp_path, QUIET)
+    summary = train(Config(epochs=1, hidden=16, latent=3), tmp_path, console=QUIET)
     model, dataset, config = restore(tmp_path)
     assert (config.hidden, config.latent) == (16, 3)
     assert held_out(model, dataset.test_images.flatten(1), "elbo", 16) == summary["test_elbo"]
 
 
 def test_restore_refuses_damaged_weights(tmp_path):
-    train(Config(epochs=1), tmp_path, QUIET)
+    train(Config(epochs=1), tmp_path, console=QUIET)
     weights = tmp_path / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
     with pytest.raises(DataError, match="cannot read the weights"):
@@ -142,11 +144,11 @@ def test_restore_refuses_damaged_weights(tmp_path):
 def test_seed_fixes_the_run_and_nothing_else_moves(tmp_path, config):
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    first = train(config, tmp_path / "a", QUIET)
+    first = train(config, tmp_path / "a", console=QUIET)
     assert torch.equal(before, torch.get_rng_state())
     torch.manual_seed(2)
-    second = train(config, tmp_path / "b", QUIET)
-    third = train(replace(config, seed=1), tmp_path / "c", QUIET)
+    second = train(config, tmp_path / "b", console=QUIET)
+    third = train(replace(config, seed=1), tmp_path / "c", console=QUIET)
     weights = [(tmp_path / run / "weights.safetensors").read_bytes() for run in "abc"]
     assert weights[0] == weights[1] != weights[2]
     assert first["test_elbo"] == second["test_elbo"] != third["test_elbo"]
@@ -168,14 +170,14 @@ def test_seed_fixes_the_run_and_nothing_else_moves(tmp_path, config):
         {"objective": "elob"},
         {"stick_the_landing": True, "objective": "iwae"},
         {"doubly_reparameterized": True},
-        {"device": "abacus"},
+        {"accelerator": "abacus"},
         {"threads": 0},
     ],
     ids=str,
 )
 def test_bad_configuration(tmp_path, change):
     with pytest.raises(InvalidArgument) as caught:
-        train(replace(Config(), **change), tmp_path / "run", QUIET)
+        train(replace(Config(), **change), tmp_path / "run", console=QUIET)
     assert next(iter(change)) in caught.value.received
     assert caught.value.instead
     assert not (tmp_path / "run").exists()
@@ -183,11 +185,11 @@ def test_bad_configuration(tmp_path, change):
 
 def test_divergence_is_an_error(tmp_path):
     with pytest.raises(InvalidArgument, match="diverged") as caught:
-        train(Config(epochs=3, learning_rate=1e6), tmp_path, QUIET)
+        train(Config(epochs=3, learning_rate=1e6), tmp_path, console=QUIET)
     assert "learning rate" in caught.value.instead
 
 
 def test_unknown_data_leaves_no_folder(tmp_path):
     with pytest.raises(DataError, match="unknown data set"):
-        train(Config(data="nothing"), tmp_path / "run", QUIET)
+        train(Config(data="nothing"), tmp_path / "run", console=QUIET)
     assert not (tmp_path / "run").exists()

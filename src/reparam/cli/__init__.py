@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after `reparam`; None takes those of the process.
 
     Returns:
-        The exit status: 0, 2 after an error in the input, or 130 after an interrupt.
+        The exit status: 0, 2 after an error in the input, or 128 and the number of the signal that stopped it.
 
     Example:
         >>> main(["trick", "--loc", "2", "--scale", "3", "--noise", "-1.5"])
@@ -53,9 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ReparamError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as interrupt:
+        print(interrupt if interrupt.args else "interrupted", file=sys.stderr)
+        return getattr(interrupt, "status", 130)
     return 0
 
 

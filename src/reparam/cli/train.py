@@ -27,6 +27,10 @@ class Options(Generic[ConfigT]):
     """A new or empty folder for the run; by default the next free runs/RECIPE-NUMBER."""
     config: Path | None = None
     """Start from a TOML file, such as the config.toml of a run; options on the command line win."""
+    resume: Path | None = None
+    """Go on with the run in this folder, from its newest checkpoint, instead of beginning one."""
+    dry_run: bool = False
+    """Check everything and say what would be done, but train nothing and write nothing."""
 
 
 def run(words: list[str]) -> None:
@@ -40,26 +44,49 @@ def run(words: list[str]) -> None:
         raise InvalidArgument("unknown recipe", received=name, instead=f"one of {', '.join(RECIPES)}")
     with needs("train"):
         recipe = import_module(RECIPES[name])
-    parsed = _parse(name, recipe.Config, options)
-    _report(recipe.train(parsed.recipe, parsed.out))
+        parsed = _parse(name, recipe.Config, options)
+        figures = recipe.train(parsed.recipe, parsed.out, resume=parsed.resume, dry_run=parsed.dry_run)
+    if parsed.dry_run:
+        _say(figures)
+    elif figures:  # only the main process of several has any
+        _report(figures)
 
 
 def _parse(name: str, config: type[ConfigT], options: list[str]) -> Options[ConfigT]:
-    from reparam.recipes.runs import read_config
+    from reparam.recipes.runs import CONFIG, read_config
 
     prog = f"reparam train {name}"
     parsed = tyro.cli(Options[config], prog=prog, description=config.__doc__, args=options)
-    if parsed.config is None:
+    if parsed.config is not None and parsed.resume is not None:
+        raise InvalidArgument(
+            "a resumed run has its configuration already",
+            received=f"--config {parsed.config} --resume {parsed.resume}",
+            instead=f"reparam train {name} --resume {parsed.resume}",
+        )
+    start = parsed.config or (parsed.resume and parsed.resume / CONFIG)
+    if start is None:
         return parsed
-    start = Options(read_config(parsed.config, config))
-    return tyro.cli(Options[config], prog=prog, args=options, default=start)
+    return tyro.cli(Options[config], prog=prog, args=options, default=Options(read_config(start, config)))
+
+
+# The figures of the recipes: what they are called, and their unit.
+FIGURES = {
+    "test_elbo": ("test ELBO", "nats per image"),
+    "test_nll": ("test NLL", "nats per image"),
+    "eval_return_mean": ("return", "a mean over evaluation episodes"),
+    "cpu_seconds": ("CPU time", "s"),
+}
 
 
 def _report(summary: dict[str, Any]) -> None:
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"test ELBO  {summary['test_elbo']:.2f} nats per image")
-    console.print(f"test NLL   {summary['test_nll']:.2f} nats per image, {summary['nll_samples']} importance samples")
-    console.print(f"CPU time   {summary['cpu_seconds']:.1f} s")
-    console.print(
-        f"run folder {summary['folder']}: {', '.join(sorted(p.name for p in Path(summary['folder']).iterdir()))}"
-    )
+    for name, (label, unit) in FIGURES.items():
+        if name in summary:
+            console.print(f"{label:<11}{summary[name]:.2f} {unit}")
+    folder = Path(summary["folder"])
+    console.print(f"run folder {folder}: {', '.join(sorted(path.name for path in folder.iterdir()))}")
+
+
+def _say(plan: dict[str, Any]) -> None:
+    for name, value in plan.items():
+        print(f"{name.replace('_', ' '):<11}{value}")

@@ -25,7 +25,8 @@ def attach(slopes: Slopes, x: Tensor, *parameters: Tensor) -> Tensor:
     derivative that they support is right; where the compiler traces a `torch.func` transform, the first two are.
 
     Args:
-        slopes: elementwise derivatives of x in each parameter; a function at module level.
+        slopes: elementwise derivatives of x in each parameter, None where x does not depend on it; a function at
+            module level.
         x: the sample, without a gradient, of the full shape.
         parameters: tensors that broadcast to the shape of x.
     """
@@ -66,13 +67,11 @@ def _pull_back(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     needed = ctx.needs_input_grad[2:]
     full = [p if p.shape == x.shape else p.expand(x.shape) for p in parameters]
     slopes = ctx.slopes(x, full, needed)
+    wanted = zip(slopes, needed, parameters, strict=True)
     return (
         None,
         None,
-        *(
-            (grad * slope).sum_to_size(p.shape) if want else None
-            for slope, want, p in zip(slopes, needed, parameters, strict=True)
-        ),
+        *((grad * slope).sum_to_size(p.shape) if want and slope is not None else None for slope, want, p in wanted),
     )
 
 
@@ -127,7 +126,7 @@ class _Transformable(torch.autograd.Function):
         slopes = ctx.slopes(x, parameters, [t is not None for t in tangents])
         velocity = torch.zeros_like(x)
         for slope, tangent in zip(slopes, tangents, strict=True):
-            if tangent is not None:
+            if tangent is not None and slope is not None:
                 velocity = velocity + slope * tangent
         return velocity
 

@@ -214,6 +214,11 @@ class BoundNoise:
             return torch.randn_like(self.like)
         return self.source.normal(self.shape if shape is None else shape, self.like.dtype, self.like.device)
 
+    def scaled_normal(self, loc: Tensor, scale: Tensor) -> Tensor:
+        """The sum `loc + scale * eps`, of the draw's shape: a source that can make eps anew in backward does not store it."""
+        fused = None if self.is_torch_stream else getattr(self.source, "scaled_normal", None)
+        return loc + self.normal() * scale if fused is None else fused(loc, scale, self.shape)
+
     def uniform(self, shape: Sequence[int] | None = None) -> Tensor:
         """Uniform noise in the open interval (0, 1), of the draw's shape unless another is given."""
         if shape is None and self._is_like() and values_visible():

@@ -7,6 +7,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from reparam.errors import DataError, ReparamError
+
+
+def flush(path: Path) -> None:
+    """Wait until a file's bytes, or a folder's names, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def unwritable(path: Path, error: OSError) -> DataError:
+    """The error for a file that cannot be written, as on a full disk."""
+    return DataError(
+        "a file could not be written; what was there before is as it was",
+        received=f"{path} ({error.strerror or error})",
+        instead="make room on the disk, or give a folder that you may write to",
+    )
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -25,8 +45,11 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
+        flush(temporary)
         temporary.replace(path)
+    except ReparamError:
+        raise
+    except OSError as error:
+        raise unwritable(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -21,7 +22,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from reparam.errors import DataError
-from reparam.recipes.files import replacing
+from reparam.recipes.events import Events
+from reparam.recipes.files import replacing, unwritable
 
 tomllib = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 ConfigT = TypeVar("ConfigT")
@@ -46,14 +48,51 @@ class RunFolder:
 
     def __init__(self, path: str | Path | None, config: Any, recipe: str) -> None:
         self.path = _next_free(recipe) if path is None else _claimed(Path(path).expanduser())
+        self._begin(config)
+
+    @classmethod
+    def reopened(cls, path: str | Path, config: Any) -> RunFolder:
+        """The folder of a run that goes on, under a configuration that may have changed in what it is free to."""
+        folder = cls.__new__(cls)
+        folder.path = Path(path).expanduser()
+        folder._begin(config)
+        return folder
+
+    def _begin(self, config: Any) -> None:
+        self._events = Events(self.path)
         settings = {name: value for name, value in asdict(config).items() if value is not None}
         with replacing(self.path / CONFIG) as temporary:
             temporary.write_text(tomli_w.dumps(settings), encoding="utf-8")
 
-    def log(self, **metrics: float) -> None:
-        """Append one line to the metrics."""
-        with (self.path / METRICS).open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(metrics) + "\n")
+    def log(self, step: int, **metrics: float) -> None:
+        """Append one line to the metrics, and the same to TensorBoard's events."""
+        try:
+            with (self.path / METRICS).open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps({"step": step, **metrics}) + "\n")
+            self._events.write(step, metrics)
+        except OSError as error:
+            raise unwritable(self.path / METRICS, error) from error
+
+    def metrics_bytes(self) -> int:
+        """How long the metrics are."""
+        metrics = self.path / METRICS
+        return metrics.stat().st_size if metrics.exists() else 0
+
+    def cut_metrics(self, size: int) -> None:
+        """Forget the lines that were logged after a checkpoint, beyond `size` bytes."""
+        if self.metrics_bytes() < size:
+            raise DataError(
+                "the metrics are shorter than at the checkpoint",
+                received=f"{self.path / METRICS}: {self.metrics_bytes()} bytes, the checkpoint was at {size}",
+                instead="put the file back, or start the run anew",
+            )
+        if self.metrics_bytes() > size:
+            os.truncate(self.path / METRICS, size)
+
+    def history(self) -> list[dict[str, float]]:
+        """The lines of metrics."""
+        metrics = self.path / METRICS
+        return [json.loads(line) for line in metrics.read_text("utf-8").splitlines()] if metrics.exists() else []
 
     def save_weights(self, model: nn.Module) -> None:
         """Write the model's parameters and buffers."""
@@ -158,6 +197,11 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
             received=f"{path} ({error})",
             instead="give the weights.safetensors of a finished run; if it is damaged, train again",
         ) from error
+    fit_weights(model, found, path)
+
+
+def fit_weights(model: nn.Module, found: Mapping[str, Tensor], path: str | Path) -> None:
+    """Put weights that were read from `path` into a model, all of them or none; `DataError` as for `load_weights`."""
     expected = model.state_dict()
     differences = [
         f"{name}: {_signature(found.get(name))}, the model has {_signature(expected.get(name))}"

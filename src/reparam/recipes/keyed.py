@@ -1,0 +1,122 @@
+"""Randomness that is a function of the seed, the step and a sample's place in the global batch, and of nothing else.
+
+No stream has a position that a checkpoint would have to keep, and no process draws what another one needs: a run on two
+processes sees the data, the binarisation and the latent noise of the run on one, and so does a run that was resumed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import torch
+from torch import Tensor
+
+from reparam.noise import Philox
+from reparam.recipes.machine import Machine
+
+BLOCK = 32  # rows of a global batch whose binarisation comes from one seeding of torch's generator
+_WORD = 2**64 - 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """The part of a step's global batch that falls to this process.
+
+    Args:
+        rows: which rows of the data, int64, on the device of the run.
+        first: the place of the first of them in the global batch.
+        total: rows of the global batch, over all processes.
+        step: the number of the step, from 0.
+        seed: the seed of the run.
+    """
+
+    rows: Tensor
+    first: int
+    total: int
+    step: int
+    seed: int
+
+    def noise(self, samples: int | None = None, variable: int = 0) -> Philox:
+        """Noise for draws of shape (rows, ...) or (samples, rows, ...), keyed by the places over all processes.
+
+        Several random variables of one step take a `variable` each.
+        """
+        index = self.first + torch.arange(len(self.rows), device=self.rows.device)
+        if samples is not None:
+            index = index + self.total * torch.arange(samples, device=index.device).unsqueeze(-1)
+        # A tensor is data to a compiled step, which an int would compile anew.
+        step = torch.full((), self.step, device=index.device)
+        return Philox(self.seed, step, index, variable)
+
+    def bernoulli(self, probabilities: Tensor) -> Tensor:
+        """Zeros and ones of the given probabilities, shape (rows, columns): dynamic binarisation.
+
+        From torch's own generator, seeded for each block of rows: at hundreds of pixels an image that is faster than a
+        counter for each number. A process draws whole blocks, of which it may use a part.
+        """
+        if len(self.rows) == 0:
+            return probabilities
+        columns, stream = probabilities.shape[-1], torch.Generator(probabilities.device)
+        blocks = range(self.first // BLOCK, (self.first + len(self.rows) - 1) // BLOCK + 1)
+        drawn = [
+            torch.rand(
+                (BLOCK, columns),
+                generator=stream.manual_seed(_key(self.seed, self.step, block)),
+                dtype=probabilities.dtype,
+                device=probabilities.device,
+            )
+            for block in blocks
+        ]
+        skipped = self.first - blocks.start * BLOCK
+        mine = torch.cat(drawn)[skipped : skipped + len(self.rows)]
+        return (mine < probabilities).to(probabilities.dtype)
+
+
+class Order:
+    """The data in a new random order in each epoch, cut into global batches, and those into shares.
+
+    Args:
+        rows: rows of the data.
+        batch: rows of a global batch; the last of an epoch may be shorter.
+        seed: the seed of the run.
+        machine: whose share is asked for.
+
+    Example:
+        >>> from reparam.recipes.engine import Settings
+        >>> order = Order(5, 2, seed=0, machine=Machine(Settings()))
+        >>> order.steps_per_epoch, sorted(int(row) for step in range(3) for row in order.share(step).rows)
+        (3, [0, 1, 2, 3, 4])
+    """
+
+    def __init__(self, rows: int, batch: int, seed: int, machine: Machine) -> None:
+        self.rows, self.batch, self.seed, self.machine = rows, batch, seed, machine
+        self.steps_per_epoch = math.ceil(rows / batch)
+        self._epoch = -1
+
+    def share(self, step: int) -> Share:
+        """The part of a step's global batch that falls to this process."""
+        epoch, place = divmod(step, self.steps_per_epoch)
+        if epoch != self._epoch:
+            stream = torch.Generator().manual_seed(_key(self.seed, epoch))
+            self._permutation = torch.randperm(self.rows, generator=stream).to(self.machine.device)
+            self._epoch = epoch
+        batch = self._permutation[place * self.batch : (place + 1) * self.batch]
+        rank, world = self.machine.rank, self.machine.world
+        first, end = (len(batch) * k // world for k in (rank, rank + 1))
+        return Share(batch[first:end], first, len(batch), step, self.seed)
+
+
+def _key(*numbers: int) -> int:
+    """A seed from several numbers, by SplitMix64's finaliser.
+
+    References:
+        Steele, Lea, Flood (2014), Fast Splittable Pseudorandom Number Generators, OOPSLA.
+    """
+    word = 0
+    for number in numbers:
+        word = (word + number + 0x9E3779B97F4A7C15) & _WORD
+        word = (word ^ word >> 30) * 0xBF58476D1CE4E5B9 & _WORD
+        word = (word ^ word >> 27) * 0x94D049BB133111EB & _WORD
+        word ^= word >> 31
+    return word
