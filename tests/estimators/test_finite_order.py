@@ -280,6 +280,14 @@ def test_impossible_and_nearly_impossible_classes_do_no_harm():
         assert torch.isfinite(y).all(), via
         assert torch.isfinite(slope).all(), via
         assert (slope[[0, 2]] != 0).all(), via
+    logit = torch.tensor([-torch.inf, 0.0, 90.0, torch.inf], requires_grad=True)
+    for via in (rp.ReinMax(1.2), rp.GumbelRao(0.5), rp.GumbelSoftmax(0.5), rp.StraightThrough()):
+        b = rp.rsample(td.Bernoulli(logits=logit, validate_args=False), (40,), via=via)
+        (slope,) = torch.autograd.grad(b.sum(), logit)
+        assert (b[:, 0] == 0).all(), via
+        assert (b[:, 3] == 1).all(), via
+        assert slope[[0, 3]].tolist() == [0.0, 0.0], via
+        assert torch.isfinite(slope).all(), via
 
 
 def test_samples_of_float32_estimate_what_enumeration_says():
