@@ -87,16 +87,17 @@ def test_errors_have_three_parts_and_survive_workers(cls):
 
 
 _VALUES = [
-    *(
-        rp.Pathwise(3),
-        rp.Enumerate(),
-        rp.ScoreFunction(2),
-        rp.LeaveOneOut(4),
-        rp.MeasureValued(),
-        rp.DisARM(),
-        rp.ARM(),
-    ),
-    *(rp.ARMS(3), rp.SumAndSample(3), rp.Unordered(3), rp.Components()),
+    rp.Pathwise(3),
+    rp.Enumerate(),
+    rp.ScoreFunction(2),
+    rp.LeaveOneOut(4),
+    rp.MeasureValued(),
+    rp.DisARM(),
+    rp.ARM(),
+    rp.ARMS(3),
+    rp.SumAndSample(3),
+    rp.Unordered(3),
+    rp.Components(),
 ]
 
 
