@@ -30,7 +30,7 @@ def fork(theta: Tensor, estimators, credited: bool):
         c = sample(td.Bernoulli(logits=theta[2] + 2 * b), estimators[2], given=b)
         costs = {"a": (torch.sin(a + 0.5), a), "b": (3 * b * theta[2], b), "c": ((c + b) ** 2, c)}
         if not credited:
-            return sum(value for value, _ in costs.values())
+            return costs["a"][0] + costs["b"][0] + costs["c"][0]
         for value, of in costs.values():
             sample.cost(value, of=of)
         return None
@@ -111,7 +111,8 @@ def test_a_wrong_credit_is_biased_and_the_test_sees_it():
 
     (gradient,) = torch.autograd.grad(rp.expect(program, samples=2).sum(), theta)
     once = AT.clone().requires_grad_()
-    truth = sum(law(b, once[1]) * law(c, once[2] + 2 * b) * c for b, c in itertools.product(COIN, repeat=2))
+    pairs = itertools.product(COIN, repeat=2)
+    truth = torch.stack([law(b, once[1]) * law(c, once[2] + 2 * b) * c for b, c in pairs]).sum()
     (exact,) = torch.autograd.grad(truth, once)
     assert not testing.z_test(gradient[:, 1], exact[1]).passed
     assert testing.z_test(gradient[:, 2], exact[2]).passed
@@ -210,8 +211,8 @@ def test_a_function_of_an_exact_inner_expectation(outer):
         return rp.expect(program, samples=3)
 
     def exact(theta: Tensor) -> Tensor:
-        inner = [sum(law(b, theta[1] + a) * (1 + a * b) for b in COIN) for a in COIN]
-        return sum(law(a, theta[0]) * (torch.log(e) + a) for a, e in zip(COIN, inner, strict=True))
+        inner = [torch.stack([law(b, theta[1] + a) * (1 + a * b) for b in COIN]).sum() for a in COIN]
+        return torch.stack([law(a, theta[0]) * (torch.log(e) + a) for a, e in zip(COIN, inner, strict=True)]).sum()
 
     assert_unbiased(estimate, exact, AT[:2])
 
@@ -231,7 +232,8 @@ def test_a_linear_function_of_an_estimated_inner_program():
 
     def exact(theta: Tensor) -> Tensor:
         pairs = itertools.product(COIN, repeat=2)
-        return sum(law(a, theta[0]) * law(b, theta[1] + a) * (3 * (a + 2 * b) ** 2 + a) for a, b in pairs)
+        terms = [law(a, theta[0]) * law(b, theta[1] + a) * (3 * (a + 2 * b) ** 2 + a) for a, b in pairs]
+        return torch.stack(terms).sum()
 
     assert_unbiased(estimate, exact, AT[:2])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,7 +58,7 @@ def _distributions(axes: Axes, diagnosis: Diagnosis) -> None:
         exact = _projected(diagnosis.reference.gradient.unsqueeze(0), diagnosis).item()
         axes.axvline(exact, color="black", linewidth=1.0, label=f"reference, {exact:.4g}")
         axes.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
-    axes.set_yticks([len(values) - 1 - i + 0.3 for i in range(len(values))], [_name(row) for row in diagnosis.rows])
+    axes.set_yticks([len(values) - 1 - i + 0.3 for i in range(len(values))], [row.name for row in diagnosis.rows])
     axes.tick_params(axis="y", length=0, labelsize=8)
     axes.set_xlim(*span)
     axes.set_ylim(-0.15, len(values))
@@ -71,7 +70,7 @@ def _costs(axes: Axes, rows: tuple[Row, ...]) -> None:
     """Variance against evaluations, with lines of equal product; what has no variance stands on the floor."""
     positive = [row.variance for row in rows if row.variance > 0]
     top = max(positive, default=1.0)
-    floor = min([v for v in positive if v > 1e-9 * top], default=top) / 10
+    floor = min([row.variance for row in rows if not row.exact], default=top) / 10
     counts = sorted({row.evaluations for row in rows})
     edges = (counts[0] / 1.5, counts[-1] * 6)
     axes.set_xscale("log", base=2)
@@ -81,11 +80,11 @@ def _costs(axes: Axes, rows: tuple[Row, ...]) -> None:
     axes.set_xticks(counts, [str(n) for n in counts])
     axes.minorticks_off()
     for row in rows:
-        y, exact = max(row.variance, floor), row.variance < floor
-        axes.plot(row.evaluations, y, "v" if exact else "o", color=RED if row.biased else BLUE, markersize=6)
-        if not (exact or row.biased):
+        y = max(row.variance, floor)
+        axes.plot(row.evaluations, y, "v" if row.exact else "o", color=RED if row.biased else BLUE, markersize=6)
+        if not (row.exact or row.biased):
             axes.plot(edges, [row.work / edge for edge in edges], color="0.85", linewidth=0.7, zorder=0)
-    _label(axes, [(row.evaluations, max(row.variance, floor), _label_of(row, floor)) for row in rows])
+    _label(axes, [(row.evaluations, max(row.variance, floor), _label_of(row)) for row in rows])
     axes.set_xlabel("evaluations of the cost")
     axes.set_ylabel("variance of one estimate")
     axes.set_title("on a grey line, variance x evaluations is constant", fontsize=8, color=GREY, loc="left")
@@ -104,10 +103,10 @@ def _label(axes: Axes, labels: list[tuple[int, float, str]]) -> None:
         axes.annotate(name, (x, y), (7, placed - at - 3), textcoords="offset points", fontsize=7)
 
 
-def _label_of(row: Row, floor: float) -> str:
+def _label_of(row: Row) -> str:
     if row.biased:
-        return f"{_name(row)}, biased"
-    return f"{_name(row)}, exact" if row.variance < floor else _name(row)
+        return f"{row.name}, biased"
+    return f"{row.name}, exact" if row.exact else row.name
 
 
 def _projected(estimates: Tensor, diagnosis: Diagnosis) -> Tensor:
@@ -126,13 +125,3 @@ def _what(diagnosis: Diagnosis) -> str:
     if diagnosis.rows[0].estimates.shape[1] == 1:
         return f"estimate of the gradient in {names}"
     return f"gradient in {names}, along the reference"
-
-
-def _name(row: Row) -> str:
-    """The estimator with its number of samples and whatever else is not as usual."""
-    said = [
-        str(value) if field.name == "samples" else f"{field.name}={value!r}"
-        for field in (dataclasses.fields(row.estimator) if dataclasses.is_dataclass(row.estimator) else ())
-        if field.repr and ((value := getattr(row.estimator, field.name)) != field.default or field.name == "samples")
-    ]
-    return f"{type(row.estimator).__name__}({', '.join(said)})"

@@ -77,8 +77,9 @@ def _described(f: Cost, points: Tensor) -> Tensor:
     received = f"points of shape {tuple(points.shape)}"
     try:
         costs = f(points)
-    except RuntimeError as error:
-        if "ambiguous" not in str(error) and "converted to Scalar" not in str(error):
+    except (RuntimeError, ValueError) as error:
+        # torch's own words for `if x > 0` and for `float(x)`.
+        if isinstance(error, InvalidArgument) or not any(sign in str(error) for sign in ("ambiguous", " to Python sc")):
             raise
         raise InvalidArgument(
             "the cost takes one point at a time, and is called with many",

@@ -14,6 +14,7 @@ from reparam.noise import TorchStream
 
 _ELEMENTS, _OTHERS = 8, 16
 _CANDIDATES, _HALVINGS = 64, 10
+_LOST = 0.25
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +28,13 @@ class Finding:
 
     kind: str
     message: str
+
+
+_LOST_GRADIENT = Finding(
+    "lost-gradient",
+    "the gradient of the cost does not explain how the cost changes between draws (a detach, a rounding, a custom "
+    "backward?), so estimators that differentiate it are biased here; rp.LeaveOneOut is not",
+)
 
 
 def probe(f: Cost, dist: Distribution) -> list[Finding]:
@@ -103,43 +111,37 @@ def probe_path(f: Cost, dist: Distribution, cells: int = 256) -> list[Finding]:
     missed = costs.diff(dim=0) - (slopes[1:] + slopes[:-1]) / 2 / cells
     worst = missed.abs().argmax(0, keepdim=True)
     lo, width = (worst / cells).to(x.dtype), 1.0 / cells
-    first = last = missed.gather(0, worst)
-    for _ in range(_HALVINGS):
+    change, residuals = costs.diff(dim=0).gather(0, worst), [missed.gather(0, worst)]
+    relative = torch.zeros_like(change)
+    for halving in range(_HALVINGS):
         width /= 2
         t = torch.cat([lo, lo + width, lo + 2 * width])
         at, slope = _along(f, _between(a, b, t), b - a, len(dist.event_shape))
         halves = at.diff(dim=0) - (slope[1:] + slope[:-1]) / 2 * width
         upper = halves[1:].abs() > halves[:1].abs()
-        lo, last = torch.where(upper, lo + width, lo), torch.where(upper, halves[1:], halves[:1])
-    return _verdict(dist, costs, missed, first, last, _between(a, b, lo))
+        lo = torch.where(upper, lo + width, lo)
+        residuals.append(torch.where(upper, halves[1:], halves[:1]))
+        if halving == _HALVINGS // 2:
+            change = torch.where(upper, at.diff(dim=0)[1:], at.diff(dim=0)[:1])
+            relative = residuals[-1] / change
+    jump = _jump(dist, costs, residuals, _between(a, b, lo))
+    widespread = (missed.abs() > _LOST * costs.diff(dim=0).abs()).float().mean(0, keepdim=True) > 0.5
+    lost = widespread & (relative.abs() > _LOST) & (change.abs() > _tolerance(costs) / 10)
+    return [jump] if jump else [_LOST_GRADIENT] * bool(lost.any())
 
 
-def _verdict(
-    dist: Distribution, costs: Tensor, missed: Tensor, first: Tensor, last: Tensor, where: Tensor
-) -> list[Finding]:
+def _jump(dist: Distribution, costs: Tensor, residuals: list[Tensor], where: Tensor) -> Finding | None:
     span = costs.amax(0, keepdim=True) - costs.amin(0, keepdim=True)
+    first, last = residuals[0], residuals[-1]
     jumps = (last.abs() > 0.5 * first.abs()) & (last.abs() > 1e-3 * span) & (last.abs() > _tolerance(costs))
-    if bool(jumps.any()):
-        size, place = last[jumps][0].item(), where[jumps.expand(where.shape[: jumps.dim()])].flatten()
-        at = f" at x = {place[0].item():.4g}" if not dist.event_shape else ""
-        return [
-            Finding(
-                "discontinuous",
-                f"the cost jumps by {size:.3g}{at}: no pathwise gradient sees a jump, so estimators that differentiate "
-                "the cost are biased here; rp.LeaveOneOut, and rp.MeasureValued where it serves, are not",
-            )
-        ]
-    change = costs.diff(dim=0).abs().sum(0)
-    lost = (missed.sum(0).abs() > 0.05 * change) & (change > _tolerance(costs))
-    if not bool(lost.any()):
-        return []
-    return [
-        Finding(
-            "lost-gradient",
-            "the gradient of the cost does not explain how the cost changes between draws (a detach, a rounding, a "
-            "custom backward?), so estimators that differentiate it are biased here; rp.LeaveOneOut is not",
-        )
-    ]
+    if not bool(jumps.any()):
+        return None
+    at = "" if dist.event_shape else f" at x = {where[jumps][0].item():.4g}"
+    return Finding(
+        "discontinuous",
+        f"the cost jumps by {last[jumps][0].item():.3g}{at}: no pathwise gradient sees a jump, so estimators that "
+        "differentiate the cost are biased here; rp.LeaveOneOut, and rp.MeasureValued where it serves, are not",
+    )
 
 
 def _far_apart(x: Tensor, event: int) -> tuple[Tensor, Tensor]:

@@ -51,6 +51,24 @@ class Row:
     biased: bool
 
     @property
+    def name(self) -> str:
+        """The estimator with its number of samples and whatever else is not as usual."""
+        fields = dataclasses.fields(self.estimator) if dataclasses.is_dataclass(self.estimator) else ()
+        usual = {field.name: field.default for field in fields if field.name != "samples"}
+        values = {field.name: getattr(self.estimator, field.name) for field in fields if field.repr}
+        said = [
+            str(value) if name == "samples" else f"{name}={value!r}"
+            for name, value in values.items()
+            if name not in usual or value != usual[name]
+        ]
+        return f"{type(self.estimator).__name__}({', '.join(said)})"
+
+    @property
+    def exact(self) -> bool:
+        """Whether the estimates differ by rounding alone."""
+        return self.variance <= _rounding(self)
+
+    @property
     def work(self) -> float:
         """Variance times evaluations: what a given precision costs."""
         return self.variance * self.evaluations
@@ -154,7 +172,7 @@ class Diagnosis:
 
         kind = "none" if self.reference is None else self.reference.kind
         repeats = max((row.estimates.shape[0] for row in self.rows), default=0)
-        notes = [f"best: {self.best.estimator!r}. Reference: {kind}; {repeats:,} estimates a row."]
+        notes = [f"best: {self.best.name}. Reference: {kind}; {repeats:,} estimates a row."]
         return Group(self.table(), *map(Text, notes + [f"{found.kind}: {found.message}." for found in self.findings]))
 
     def __str__(self) -> str:
@@ -169,22 +187,26 @@ class Diagnosis:
 def _cells(row: Row, biased: bool) -> list[str]:
     mean, error = row.gradient.double(), math.sqrt(row.variance / row.estimates.shape[0])
     return [
-        repr(row.estimator),
+        row.name,
         f"{mean.item():.4g} ± {error:.1g}" if mean.numel() == 1 else f"{mean.norm().item():.4g}",
         *([f"{row.bias_z:+.1f}{' !' if row.biased else ''}"] if biased else []),
-        f"{row.variance:.3g}",
+        "0" if row.exact else f"{row.variance:.3g}",
         f"{row.evaluations}",
         f"{1e6 * row.seconds:.0f}",
-        f"{row.work:.3g}",
-        f"{1e6 * row.work_seconds:.3g}",
+        *(["0", "0"] if row.exact else [f"{row.work:.3g}", f"{1e6 * row.work_seconds:.3g}"]),
     ]
 
 
 def least_work(rows: list[Row]) -> Row:
     """The row with the least variance times evaluations, where rounding is no variance."""
-    floor = max(8 * torch.finfo(row.estimates.dtype).eps for row in rows) ** 2
-    floor *= max(row.estimates.double().square().sum(1).mean().item() for row in rows)
+    floor = max(_rounding(row) for row in rows)
     return min(rows, key=lambda row: max(row.variance, floor) * row.evaluations)
+
+
+def _rounding(row: Row) -> float:
+    """The variance that rounding alone may cause."""
+    eps = torch.finfo(row.estimates.dtype).eps
+    return (8 * eps) ** 2 * row.estimates.double().square().sum(1).mean().item()
 
 
 def threshold(comparisons: int) -> float:

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from reparam.checks import values_visible
+from reparam.kernels.native import native
+
 # What the native kernels read and write; every other dtype and device is the reference's.
 DTYPES = (torch.float32, torch.float64)
 
@@ -46,3 +49,13 @@ def periodic(tensor: Tensor) -> tuple[Tensor, int]:
         else:
             period *= size
     return tensor, period
+
+
+def least(tensor: Tensor) -> float | None:
+    """The least value, NaN aside, or None where it cannot be seen, or only by waiting for an accelerator."""
+    if tensor.device.type != "cpu" or not tensor.numel() or not values_visible():
+        return None
+    if native is None or tensor.dtype not in DTYPES or not visible((tensor,)):
+        return tensor.detach().min().item()
+    held, period = periodic(tensor)
+    return native.least(held.dtype == torch.float64, period, held.data_ptr())

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from reparam.errors import InvalidArgument
 from reparam.kernels import noise as kernels
-from reparam.noise.counter import as_word, check_word, random_words, same_fields
+from reparam.noise.counter import check_index, check_word, random_words, rows_of, same_fields
 from reparam.noise.quantile import QuantileStream
+from reparam.noise.variates import variate
 
 # The variable that no user's can be: its words scramble Sobol points.
 SCRAMBLING = 0xFFFF
@@ -108,7 +109,7 @@ class PhiloxStream(QuantileStream):
     def cells(self, shape: Sequence[int], width: int, device: torch.device) -> Tensor:
         """The next request's integers: one word each, or 53 bits of two."""
         value, tag = self.value, self._next_tag()
-        rows = _rows(value.index, shape, device)
+        rows = rows_of(value.index, shape, device)
         per_cell = 2 if width > 32 else 1
         count = math.prod(shape[rows.ndim :]) * per_cell
         words = random_words(rows, count, seed=value.seed, step=value.step, tag=tag)
@@ -141,10 +142,14 @@ class PhiloxStream(QuantileStream):
             return loc + self.normal(shape, scale.dtype, scale.device) * scale
         return kernels.scaled_normal(loc, scale, shape, self.place(shape))
 
+    def variate(self, law: str, parameters: Sequence[Tensor]) -> Tensor:
+        """A draw of a law that is sampled by rejection, of the parameters' shape and without a derivative."""
+        return variate(law, parameters, self.place(parameters[0].shape))
+
     def place(self, shape: Sequence[int]) -> kernels.Place:
         """The next request's place in the stream."""
         value = self.value
-        _check_index(value.index, shape)
+        check_index(value.index, shape)
         return kernels.Place(value.seed, value.step, self._next_tag(), value.index)
 
     def _next_tag(self) -> int:
@@ -156,20 +161,3 @@ class PhiloxStream(QuantileStream):
             )
         self.requests += 1
         return self.value.variable << 16 | (self.requests - 1)
-
-
-def _rows(index: int | Tensor, shape: Sequence[int], device: torch.device) -> Tensor:
-    _check_index(index, shape)
-    first = as_word(index, device)
-    if first.ndim or not len(shape):
-        return first
-    return first + torch.arange(shape[0], device=device)
-
-
-def _check_index(index: int | Tensor, shape: Sequence[int]) -> None:
-    if isinstance(index, Tensor) and index.ndim and tuple(index.shape) != tuple(shape[: index.ndim]):
-        raise InvalidArgument(
-            "an index tensor must have the shape of the draw's first dimensions",
-            received=f"index of shape {tuple(index.shape)} for a draw of shape {tuple(shape)}",
-            instead="one index for each row, or the index of the first row as an int",
-        )
