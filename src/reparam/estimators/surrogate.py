@@ -19,8 +19,8 @@ from torch.distributions import Distribution
 
 from reparam.errors import InvalidArgument, UnsupportedTransform
 from reparam.estimators.base import Cost, Draw, ParticleEstimator, Proposal
+from reparam.kernels.implicit import attach
 from reparam.noise import NoiseSource
-from reparam.pathwise._implicit import attach
 
 
 @dataclasses.dataclass(frozen=True)
