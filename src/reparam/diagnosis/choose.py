@@ -27,7 +27,7 @@ from reparam.noise import TorchStream
 # A candidate that evaluates the cost more often than this in one estimate is none unless it is named.
 _MOST_EVALUATIONS = 256
 # Estimates of one batch element in the first round and at the end: fewer for each where there are many elements.
-_FIRST, _LAST = 32, 256
+_FIRST, _LAST = 64, 256
 _FOR_BIAS = 512
 # Standard errors; and the loss that is not worth another round.
 _DOUBT, _REGRET = 2.0, 1.15
@@ -42,7 +42,7 @@ def choose(
     .. math:: \hat e = \arg\min_e \operatorname{Var}(\hat g_e) \times \text{evaluations}_e
 
     All candidates make a few estimates; those that are clearly worse than the leader drop out, the others make twice as
-    many, until it hardly matters which of them is taken, or each has made 256 (32 for each element of a large batch).
+    many, until it hardly matters which of them is taken, or each has made 256 (16 for each element of a large batch).
 
     Args:
         f: the cost, as `expect` takes it. It is called with many points at once.
@@ -213,13 +213,14 @@ def _relative_bias(rows: Tensor, exact: Reference) -> float:
 def _race(f: Cost, dist: Distribution, running: Sequence[Estimator]) -> list[Tensor]:
     """Estimates of each candidate: few of those that lose early, more of those that are hard to tell apart."""
     elements = dist.batch_shape.numel()
-    first, last = max(8, _FIRST // elements), max(32, _LAST // elements)
+    sizes = [math.prod(shape) for shape in parameters(dist).values()]
+    first, last = max(4, _FIRST // elements), max(16, _LAST // elements)
     estimates = [gradients(f, dist, estimator, first) for estimator in running]
     price = [evaluations(dist, estimator) for estimator in running]
     racing = list(range(len(running)))
     made = first
     while made < last:
-        bounds = {i: _bounds(estimates[i], price[i]) for i in racing}
+        bounds = {i: _bounds(estimates[i], sizes, elements, price[i]) for i in racing}
         leader = min(racing, key=lambda i: sum(bounds[i]))
         highest = bounds[leader][1]
         racing = [i for i in racing if i == leader or bounds[i][0] <= highest]
@@ -231,10 +232,16 @@ def _race(f: Cost, dist: Distribution, running: Sequence[Estimator]) -> list[Ten
     return estimates
 
 
-def _bounds(rows: Tensor, price: int) -> tuple[float, float]:
-    """The least and the greatest variance times evaluations that a candidate may well have."""
-    variance, error = spread(rows)
-    return max(variance - _DOUBT * error, 0.0) * price, (variance + _DOUBT * error) * price
+def _bounds(rows: Tensor, sizes: Sequence[int], elements: int, price: int) -> tuple[float, float]:
+    """The least and the greatest variance times evaluations that a candidate may well have.
+
+    The elements of a batch are independent, so a few estimates of many of them are many.
+    """
+    n = rows.shape[0]
+    squares = (rows.double() - rows.double().mean(0)).square() * n / (n - 1)
+    by_element = torch.stack([part.reshape(n, elements, -1).sum(-1) for part in squares.split(sizes, 1)]).sum(0)
+    variance, doubt = by_element.mean(0).sum().item(), _DOUBT * (by_element.var(0).sum() / n).sqrt().item()
+    return max(variance - doubt, 0.0) * price, (variance + doubt) * price
 
 
 def _none_left(findings: Sequence[Finding]) -> InvalidArgument:
