@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from paired import machine
 from torch import Tensor
 from torch import distributions as td
 from torch.distributions import Distribution
@@ -199,8 +199,8 @@ def main() -> None:
             rows.append(row(name, cost, args.repeats, args.seeds))
             print(_line(rows[-1]), flush=True)
     worst = max(entry["regret_with_pilot"] for entry in rows)
-    print(f"\nworst regret with pilot: {worst:.2f}, claimed at most {LIMIT}")
-    record = {"repeats": args.repeats, "seeds": args.seeds, "torch": torch.__version__, "machine": platform.machine()}
+    print(f"\nworst regret with pilot: {worst:.2f}, claimed at most {LIMIT}\n{machine()}")
+    record = {"repeats": args.repeats, "seeds": args.seeds, "machine": machine()}
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps({**record, "worst_regret_with_pilot": worst, "rows": rows}, indent=1) + "\n")
 
