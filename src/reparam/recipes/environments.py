@@ -50,9 +50,6 @@ class Worlds:
         continuous: whether an action is a point in [-1, 1]^n, stretched to the bounds of the environment; if not, it is
             one of n choices.
         actions: that n.
-        observations: what each copy shows, shape (copies, features), float32.
-        alive: whether the episode in each copy goes on.
-        returns: the sum of rewards of the episode in each copy so far, float64.
 
     Raises:
         InvalidArgument: there is no such environment, a package that it needs is not installed, or its actions are
@@ -82,36 +79,46 @@ class Worlds:
                 instead="Pendulum-v1 or CartPole-v1, or another whose action space is a bounded Box or Discrete",
             )
         self.features = int(np.prod(self._copies[0].observation_space.shape or ()))
-        self.observations = torch.zeros(copies, self.features)
-        self.alive = torch.zeros(copies, dtype=torch.bool)
-        self.returns = torch.zeros(copies, dtype=torch.float64)
+        self._seen = np.zeros((copies, self.features), np.float32)
+        self._alive = np.zeros(copies, bool)
+        self._returns = np.zeros(copies)
         self._seeds = [0] * copies
         self._past: list[list[np.ndarray]] = [[] for _ in range(copies)]
 
+    @property
+    def observations(self) -> Tensor:
+        """What each copy shows, shape (copies, features), float32."""
+        return torch.from_numpy(self._seen.copy())
+
+    @property
+    def alive(self) -> Tensor:
+        """Whether the episode in each copy goes on, shape (copies,)."""
+        return torch.from_numpy(self._alive.copy())
+
+    @property
+    def returns(self) -> Tensor:
+        """The sum of rewards of the episode in each copy so far, shape (copies,), float64."""
+        return torch.from_numpy(self._returns.copy())
+
     def begin(self, seeds: Sequence[int], copies: Sequence[int] | None = None) -> None:
         """A new episode from each seed, in each of `copies`, or in all."""
-        self.observations = self.observations.clone()
         for copy, seed in zip(range(len(self._copies)) if copies is None else copies, seeds, strict=True):
-            observation, _ = self._copies[copy].reset(seed=seed)
-            self.observations[copy] = torch.as_tensor(observation)
-            self.alive[copy], self.returns[copy] = True, 0.0
+            self._seen[copy], _ = self._copies[copy].reset(seed=seed)
+            self._alive[copy], self._returns[copy] = True, 0.0
             self._seeds[copy], self._past[copy] = seed, []
 
     def step(self, actions: Tensor) -> Step:
         """Play one action in each copy, of shape (copies, n) where they are continuous, else (copies,)."""
-        self.observations = self.observations.clone()
-        rewards = torch.zeros(len(self._copies))
-        terminated = torch.zeros(len(self._copies), dtype=torch.bool)
+        rewards, terminated = np.zeros(len(self._copies), np.float32), np.zeros(len(self._copies), bool)
         for copy, action in enumerate(actions.numpy(force=True)):
-            if self.alive[copy]:
+            if self._alive[copy]:
                 rewards[copy], terminated[copy] = self._play(copy, action)
-        return Step(self.observations, rewards, terminated)
+        return Step(self.observations, torch.from_numpy(rewards), torch.from_numpy(terminated))
 
     def _play(self, copy: int, action: np.ndarray) -> tuple[float, bool]:
-        observation, reward, terminated, truncated, _ = self._copies[copy].step(self._stretched(action))
-        self.observations[copy] = torch.as_tensor(observation)
-        self.alive[copy] = not (terminated or truncated)
-        self.returns[copy] += float(reward)
+        self._seen[copy], reward, terminated, truncated, _ = self._copies[copy].step(self._stretched(action))
+        self._alive[copy] = not (terminated or truncated)
+        self._returns[copy] += float(reward)
         self._past[copy].append(action)
         return float(reward), bool(terminated)
 
