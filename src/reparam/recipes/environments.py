@@ -7,7 +7,9 @@ holds the state: it is played again. An environment that does not come out where
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias
 
 import gymnasium as gym
@@ -20,6 +22,7 @@ from torch import Tensor
 from reparam.errors import DataError, InvalidArgument
 
 Act: TypeAlias = Callable[[Tensor], Tensor]
+DISPLAY = "SDL_VIDEODRIVER"
 LIMIT = 1000  # steps of an episode, for an environment that sets no limit itself
 
 
@@ -205,7 +208,7 @@ class Recording(NamedTuple):
     """One episode.
 
     Attributes:
-        frames: pictures, one before each step; none where the environment cannot be drawn.
+        frames: pictures, one before every other step; none where the environment cannot be drawn.
         actions: shape (steps,) or (steps, n).
         rewards: shape (steps,).
         unseen: why there are no pictures.
@@ -224,7 +227,7 @@ def record(name: str, act: Act, seed: int) -> Recording:
     worlds.begin([seed])
     with torch.no_grad():
         while worlds.alive.any():
-            if unseen is None:
+            if unseen is None and len(actions) % 2 == 0:
                 frames.append(worlds.render())
             actions.append(act(worlds.observations))
             rewards.append(worlds.step(actions[-1]).rewards)
@@ -239,7 +242,21 @@ def _drawable(name: str, seed: int) -> tuple[Worlds, str | None]:
     worlds = Worlds(name, 1, render=True)
     worlds.begin([seed])
     try:
-        worlds.render()
+        with _no_display():
+            worlds.render()
     except gym.error.DependencyNotInstalled as error:
         return plain, f"{name} needs a package for its pictures: {' '.join(str(error).split())}"
     return worlds, None
+
+
+@contextmanager
+def _no_display() -> Iterator[None]:
+    """In this block pygame looks for no screen, and does not complain where it would find none."""
+    before = os.environ.get(DISPLAY)
+    os.environ[DISPLAY] = "dummy"
+    try:
+        yield
+    finally:
+        os.environ.pop(DISPLAY)
+        if before is not None:
+            os.environ[DISPLAY] = before

@@ -28,25 +28,31 @@ def save_episode(folder: Path, recording: Recording) -> str:
 
 
 def save_film(path: Path, frames: list[np.ndarray]) -> None:
-    """Every other frame, as a GIF that repeats."""
-    images = [Image.fromarray(frame) for frame in frames[::2]]
-    for image in images:
-        image.thumbnail((SIDE, SIDE))
+    """The frames as a GIF that repeats."""
+    images = [_small(frame) for frame in frames]
     with replacing(path) as temporary:
         images[0].save(temporary, format="GIF", save_all=True, append_images=images[1:], duration=60, loop=0)
 
 
+def _small(frame: np.ndarray) -> Image.Image:
+    image = Image.fromarray(frame)
+    image.thumbnail((SIDE, SIDE))
+    return image
+
+
 def save_page(path: Path, recording: Recording) -> None:
     """Frames at equal distances in time, above the actions and the rewards."""
-    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
-    upper, lower = figure.subfigures(2, 1, height_ratios=(1, 2.4)) if recording.frames else (None, figure)
-    if upper is not None:
-        places = np.linspace(0, len(recording.frames) - 1, min(SHOWN, len(recording.frames))).round().astype(int)
-        for axes, place in zip(np.atleast_1d(upper.subplots(1, len(places))), places, strict=True):
-            axes.imshow(recording.frames[place])
-            axes.set_axis_off()
-            axes.set_title(f"step {place}", fontsize=7)
-    for axes, color, name in zip(lower.subplots(2, 1, sharex=True), COLORS, ("actions", "rewards"), strict=True):
+    figure = Figure(figsize=(6.4, 3.6))
+    top = 0.70 if recording.frames else 0.97
+    places = np.linspace(0, len(recording.frames) - 1, min(SHOWN, len(recording.frames))).round().astype(int)
+    for column, place in enumerate(places):
+        axes = figure.add_axes((0.01 + 0.98 * column / len(places), 0.74, 0.96 / len(places), 0.20))
+        axes.imshow(_small(recording.frames[place]))
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_color("0.8")
+        axes.set_title(f"step {2 * place}", fontsize=7)
+    lower = figure.subplots(2, 1, sharex=True, gridspec_kw={"left": 0.12, "right": 0.98, "bottom": 0.13, "top": top})
+    for axes, color, name in zip(lower, COLORS, ("actions", "rewards"), strict=True):
         values = getattr(recording, name).reshape(len(recording.rewards), -1)
         axes.step(torch.arange(len(values)), values, color=color, linewidth=1.0, where="mid")
         axes.set_ylabel(name.removesuffix("s"))

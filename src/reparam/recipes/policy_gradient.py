@@ -108,16 +108,16 @@ def leave_one_out(agent: Agent, worlds: Worlds, config: Config) -> Tensor:
     shape = config.episodes, config.starts
 
     def episode(sample: Callable[..., Tensor]) -> Tensor:
-        earned = torch.zeros(shape)
+        earned, factor = torch.zeros(shape), 1.0
         logits = agent.policy(worlds.observations[: config.starts])  # the episodes of a start begin alike
-        for t in range(10**9):
+        while True:
             actions = sample(Categorical(logits=logits, validate_args=False), rp.LeaveOneOut())
-            earned = earned + config.discount**t * worlds.step(actions.flatten()).rewards.view(shape)
+            earned = earned + factor * worlds.step(actions.flatten()).rewards.view(shape)
             if not worlds.alive.any():
                 return earned
             # What is drawn after the end changes nothing, so its probability must not be credited with anything.
             logits = agent.policy(worlds.observations).unflatten(0, shape) * worlds.alive.view(*shape, 1)
-        raise AssertionError
+            factor *= config.discount
 
     return -rp.expect(episode, samples=config.episodes)
 
@@ -180,7 +180,8 @@ def train(config: Config, out: str | Path | None = None, **how: Any) -> dict[str
 
 
 EVALUATION_SEED = 1797  # a constant, so that runs of any seed are measured on the same episodes
-EVERY = 10  # gradient steps from one line of metrics to the next
+EVERY = 10  # gradient steps from one line of metrics to the next,
+WATCHED = 5  # each with the return of so many episodes
 
 
 class Training(engine.Training):
@@ -219,9 +220,9 @@ class Training(engine.Training):
         return play(self.config.environment, self.agent.best, seeds)
 
     def evaluate(self, step: int) -> Figures:
-        """The return of five episodes, and what was played so far."""
+        """The return of a few episodes, and how many were played so far."""
         played = step * self.config.starts * self.config.episodes
-        return {"played": played, "eval_return": self._returns(5).mean()}
+        return {"played": played, "eval_return": self._returns(WATCHED).mean()}
 
     def finish(self, folder: RunFolder) -> dict[str, Any]:
         """The final returns, the curve and an episode to look at."""

@@ -266,7 +266,7 @@ class Memory:
 
     def state_dict(self) -> dict[str, Any]:
         """What is remembered."""
-        return {"rows": self.rows[: len(self)], "seen": self.seen}
+        return {"rows": self.rows[: len(self)].clone(), "seen": self.seen}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what was remembered."""
@@ -300,7 +300,8 @@ def train(config: Config, out: str | Path | None = None, **how: Any) -> dict[str
 
 
 EVALUATION_SEED = 1797  # a constant, so that runs of any seed are measured on the same episodes
-LINES = 10  # lines of metrics in a run
+LINES = 10  # lines of metrics in a run,
+WATCHED = 5  # each with the return of so many episodes
 
 
 class Training(engine.Training):
@@ -389,10 +390,10 @@ class Training(engine.Training):
         return self.agent.actor.best(observations.to(self.device))
 
     def evaluate(self, step: int) -> Figures:
-        """The return of five episodes, and the temperature."""
+        """The return of a few episodes, and the temperature."""
         return {
             "played": step * self.config.copies,
-            "eval_return": self._returns(5).mean(),
+            "eval_return": self._returns(WATCHED).mean(),
             "temperature": self.agent.actor.log_temperature.detach().exp(),
         }
 
@@ -417,6 +418,7 @@ def _check(config: Config) -> None:
     require(config.warmup >= 0, "warmup", config.warmup, "a whole number of at least 0")
     rate = config.learning_rate
     require(0 < rate < math.inf, "learning_rate", rate, "a positive number, such as 1e-3")
+    require(config.copies <= config.memory, "memory", config.memory, f"at least {config.copies}, one for each copy")
     for name in ("discount", "smoothing"):
         require(0 < getattr(config, name) <= 1, name, getattr(config, name), "a number above 0 and up to 1")
     entropy = config.target_entropy
