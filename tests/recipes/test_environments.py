@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-import small_worlds  # noqa: F401 - registers the environments
 import pytest
+import small_worlds  # noqa: F401 - registers the environments
 import torch
 
 from reparam.errors import DataError, InvalidArgument

@@ -15,7 +15,8 @@ from reparam.errors import InvalidArgument
 from reparam.recipes import sac
 from reparam.recipes.engine import Machine
 from reparam.recipes.environments import Worlds
-from reparam.recipes.sac import POLICIES, Agent, Batch, Config, Critics, Memory, Training, restore, train
+from reparam.recipes.policies import POLICIES
+from reparam.recipes.sac import Agent, Batch, Config, Critics, Memory, Training, restore, train
 
 QUIET = Console(quiet=True)
 SMALL = Config(steps=240, hidden=8, batch=16, warmup=20, episodes=2)
@@ -136,7 +137,13 @@ def test_memory_forgets_the_oldest_and_comes_back():
     worlds = Worlds("Pendulum-v1", 2)
     memory, other = (Memory(6, worlds, torch.device("cpu")) for _ in range(2))
     for number in range(1, 5):
-        parts = torch.full((2, 3), number), torch.zeros(2, 1), torch.full((2,), number), torch.ones(2), torch.zeros(2, 3)
+        parts = (
+            torch.full((2, 3), number),
+            torch.zeros(2, 1),
+            torch.full((2,), number),
+            torch.ones(2),
+            torch.zeros(2, 3),
+        )
         memory.add(*parts)
     drawn = memory.draw(200)
     assert len(memory) == 6

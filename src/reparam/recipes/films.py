@@ -57,7 +57,7 @@ def save_page(path: Path, recording: Recording) -> None:
         axes.step(torch.arange(len(values)), values, color=color, linewidth=1.0, where="mid")
         axes.set_ylabel(name.removesuffix("s"))
         axes.spines[["top", "right"]].set_visible(False)
-    axes.set_xlabel("step")
+    lower[-1].set_xlabel("step")
     save_figure(path, figure)
 
 

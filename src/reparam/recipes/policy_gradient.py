@@ -55,7 +55,7 @@ class Config(engine.Settings):
     """Of gymnasium, with discrete actions."""
     baseline: BaselineName = "leave-one-out"
     """What a return is held against: the other episodes from the same start, or a second network's expectation."""
-    steps: int = 100
+    steps: int = 40
     """Gradient steps."""
     starts: int = 4
     """Starts of episodes in a gradient step."""
@@ -89,7 +89,7 @@ class Agent(nn.Module):
         self.policy = network(worlds.features, config.hidden, worlds.actions)
         if config.baseline == "learned":
             self.worth = network(worlds.features, config.hidden, 1)
-            self.unit = nn.Buffer(torch.ones(()))  # of returns; they grow a hundredfold while the agent learns
+            self.unit = nn.Buffer(torch.zeros(()))  # of returns, which grow a hundredfold while the agent learns
 
     def law(self, observations: Tensor) -> Categorical:
         """pi(a | s), for observations of shape (..., features)."""
@@ -125,12 +125,15 @@ def leave_one_out(agent: Agent, worlds: Worlds, config: Config) -> Tensor:
 def learned(agent: Agent, worlds: Worlds, config: Config) -> Tensor:
     """What has the gradient of minus the expected return, and teaches the baseline, one number for each episode."""
     seen, actions, to_go, lasting = _played(agent, worlds, config.discount)
-    agent.unit.lerp_(to_go.abs().max(), 0.1)
-    to_go = to_go / agent.unit
+    largest = to_go.abs().max()
+    to_go = to_go / next(unit for unit in (agent.unit, largest, torch.ones(())) if unit > 0)
+    # Not before: a baseline may not depend on the choices that are held against it.
+    agent.unit.lerp_(largest, 0.1 if agent.unit > 0 else 1.0)
     worth = agent.worth(seen).squeeze(-1)
-    better = (to_go - worth).detach()
-    losses = (worth - to_go).square() - better * agent.law(seen).log_prob(actions)
-    return (losses * lasting).sum(0)
+    # Seen from the start a later return counts for less, which many implementations forget.
+    factors = config.discount ** torch.arange(len(seen)).unsqueeze(-1)
+    credit = factors * (to_go - worth).detach() * agent.law(seen).log_prob(actions)
+    return (((worth - to_go).square() - credit) * lasting).sum(0)
 
 
 @torch.no_grad()
@@ -248,8 +251,8 @@ def _check(config: Config) -> None:
     require(config.baseline in BASELINES, "baseline", config.baseline, f"one of {', '.join(BASELINES)}")
     enough = config.baseline == "learned" or config.episodes >= 2
     require(enough, "episodes", config.episodes, "at least 2, so that one can be held against another")
-    for name, value in (("accelerator", "cpu"), ("precision", "32-true")):
-        require(getattr(config, name) == value, name, getattr(config, name), f"{value}, where the environments are")
+    for name, value in (("accelerator", "cpu"), ("precision", "32-true"), ("compile", False)):
+        require(getattr(config, name) == value, name, getattr(config, name), f"{value}: most of a step is playing")
 
 
 def restore(folder: str | Path) -> tuple[Agent, Config]:

@@ -8,52 +8,39 @@ believe the lower of their guesses. The policy climbs the critics, and is paid f
 The expectation is over an action drawn from the policy's own output, so its gradient must pass through a random sample:
 `rp.rsample_with_log_prob` draws a = tanh(loc + scale * eps), and the chain rule runs from the critics through a into
 loc and scale, and so into every weight of the policy. It takes log pi(a | s) from the same draw, so that it stays right
-where tanh rounds to 1, where the action no longer tells what it was drawn from. The other two policies, whose actions
-are of a Beta or of several modes, move by formulas of their own; nothing else in this file knows which one it is.
+where tanh rounds to 1 and the action no longer tells what it was drawn from. For the other policies in `policies.py`,
+whose actions are of a Beta or of several modes, a moves by a formula of its own.
 
-Run it with `reparam train sac`; read it from top to bottom: what can be chosen, the policies, the agent, the memory,
-the training, and what is left behind. The loop and the files are in `engine.py`, gymnasium in `environments.py`.
+Run it with `reparam train sac`; read it from top to bottom: what can be chosen, the agent, the memory, the training,
+what is left behind. The loop and the files are in `engine.py`, gymnasium is in `environments.py`.
 
 References:
     Haarnoja, Zhou, Abbeel, Levine (2018), Soft Actor-Critic, ICML; Haarnoja et al. (2018), Soft Actor-Critic Algorithms
         and Applications, arXiv 1812.05905 (the temperature that finds itself).
-    Fujimoto, van Hoof, Meger (2018), Addressing Function Approximation Error in Actor-Critic Methods, ICML (two critics).
-    Chou, Maturana, Scherer (2017), Improving Stochastic Policy Gradients ... using the Beta Distribution, ICML.
+    Fujimoto, van Hoof, Meger (2018), Addressing Function Approximation Error in Actor-Critic Methods, ICML (two
+        critics).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import (
-    AffineTransform,
-    Categorical,
-    Distribution,
-    Independent,
-    MixtureSameFamily,
-    Normal,
-    SigmoidTransform,
-    TanhTransform,
-    TransformedDistribution,
-)
-from torch.nn.functional import softplus
+from torch.distributions import Distribution
 
 import reparam as rp
-from reparam.distributions import LogitBeta, TanhNormal
 from reparam.recipes import engine, films
 from reparam.recipes.engine import Figures, Machine, RunFolder, require
 from reparam.recipes.environments import Worlds, play, record, seed_of
+from reparam.recipes.policies import POLICIES, Policy, PolicyName
 from reparam.recipes.runs import CONFIG, WEIGHTS, load_weights, read_config
 
 # --- what can be chosen -----------------------------------------------------------------------------------------------
-
-PolicyName: TypeAlias = Literal["tanh-normal", "beta", "mixture"]
 
 
 @dataclass(frozen=True)
@@ -90,83 +77,6 @@ class Config(engine.Settings):
     """Episodes that are played at the end to measure the agent."""
 
 
-# --- the policies -----------------------------------------------------------------------------------------------------
-
-
-class Policy(NamedTuple):
-    """A kind of policy: what the network emits, and how that becomes a law of actions in [-1, 1]^n."""
-
-    outputs: Callable[[int], int]
-    """How many numbers the network emits, from the dimensions of an action."""
-    law: Callable[[Tensor], Distribution]
-    """From the output, shape (batch, outputs), to the law of the action."""
-    best: Callable[[Tensor], Tensor]
-    """From the same to the action that is played when it counts."""
-
-
-# The laws are not validated: their parameters are in range by construction, and the loop stops where the losses are no
-# longer finite.
-
-
-def _loc_and_scale(output: Tensor) -> tuple[Tensor, Tensor]:
-    """The scale is between exp(-5) and exp(2), approached smoothly: a clamp would hold an output that is beyond it."""
-    loc, log_scale = output.chunk(2, dim=-1)
-    return loc, (3.5 * torch.tanh(log_scale) - 1.5).exp()
-
-
-def tanh_normal(output: Tensor) -> Distribution:
-    """A normal, squashed by tanh, in each dimension."""
-    return Independent(TanhNormal(*_loc_and_scale(output), validate_args=False), 1, validate_args=False)
-
-
-def tanh_normal_best(output: Tensor) -> Tensor:
-    """Its median."""
-    return _loc_and_scale(output)[0].tanh()
-
-
-def beta(output: Tensor) -> Distribution:
-    """A Beta with one mode, stretched to [-1, 1], in each dimension; through its logit, which cannot round to a bound."""
-    logit = LogitBeta(*_concentrations(output), validate_args=False)
-    stretched = TransformedDistribution(logit, [SigmoidTransform(), AffineTransform(-1.0, 2.0)], validate_args=False)
-    return Independent(stretched, 1, validate_args=False)
-
-
-def _concentrations(output: Tensor) -> tuple[Tensor, ...]:
-    return (1 + softplus(output)).chunk(2, dim=-1)
-
-
-def beta_best(output: Tensor) -> Tensor:
-    """Its mean."""
-    towards_one, towards_zero = _concentrations(output)
-    return (towards_one - towards_zero) / (towards_one + towards_zero)
-
-
-COMPONENTS = 4
-
-
-def mixture(output: Tensor) -> Distribution:
-    """A weighted mixture of normals over all dimensions, squashed by tanh: several ways to act in one state."""
-    parts = output.unflatten(-1, (COMPONENTS, -1))
-    weights = Categorical(logits=parts[..., 0], validate_args=False)
-    normals = Independent(Normal(*_loc_and_scale(parts[..., 1:]), validate_args=False), 1, validate_args=False)
-    modes = MixtureSameFamily(weights, normals, validate_args=False)
-    return TransformedDistribution(modes, TanhTransform(), validate_args=False)
-
-
-def mixture_best(output: Tensor) -> Tensor:
-    """The middle of its likeliest component."""
-    parts = output.unflatten(-1, (COMPONENTS, -1))
-    likeliest = parts[..., 0].argmax(-1)[..., None, None].expand(*parts.shape[:-2], 1, parts.shape[-1])
-    return _loc_and_scale(parts.gather(-2, likeliest).squeeze(-2)[..., 1:])[0].tanh()
-
-
-POLICIES: dict[PolicyName, Policy] = {
-    "tanh-normal": Policy(lambda n: 2 * n, tanh_normal, tanh_normal_best),
-    "beta": Policy(lambda n: 2 * n, beta, beta_best),
-    "mixture": Policy(lambda n: COMPONENTS * (1 + 2 * n), mixture, mixture_best),
-}
-
-
 # --- the agent --------------------------------------------------------------------------------------------------------
 
 
@@ -197,7 +107,7 @@ class Critics(nn.Module):
     def __init__(self, features: int, actions: int, hidden: int) -> None:
         super().__init__()
         sizes = (features + actions, hidden, hidden, 1)
-        both = [[nn.Linear(*size) for _ in range(2)] for size in zip(sizes, sizes[1:], strict=False)]
+        both = [[nn.Linear(*size) for _ in range(2)] for size in pairwise(sizes)]
         self.weights = nn.ParameterList(torch.stack([one.weight.detach().T for one in layer]) for layer in both)
         self.biases = nn.ParameterList(torch.stack([one.bias.detach()[None] for one in layer]) for layer in both)
 
@@ -321,10 +231,9 @@ class Training(engine.Training):
         self.weights = self.agent = Agent(self.worlds, config).to(machine.device)
         self.memory = Memory(config.memory, self.worlds, machine.device)
         self.target_entropy = -self.worlds.actions if config.target_entropy is None else config.target_entropy
-        adam = {"lr": config.learning_rate, "fused": True}
         critics, actor = self.agent.critics, self.agent.actor
-        self.critic_learner = machine.learner(critics, self._critic_loss, torch.optim.Adam(critics.parameters(), **adam))
-        self.actor_learner = machine.learner(actor, self._actor_loss, torch.optim.Adam(actor.parameters(), **adam))
+        self.critic_learner = machine.learner(critics, self._critic_loss, self._adam(critics))
+        self.actor_learner = machine.learner(actor, self._actor_loss, self._adam(actor))
         self.state = {
             "critics": self.critic_learner,
             "actor": self.actor_learner,
@@ -333,6 +242,9 @@ class Training(engine.Training):
         }
         self.steps = math.ceil(config.steps / config.copies)
         self.log_every = math.ceil(self.steps / LINES)
+
+    def _adam(self, module: nn.Module) -> torch.optim.Optimizer:
+        return torch.optim.Adam(module.parameters(), lr=self.config.learning_rate, fused=True)
 
     def step(self, step: int) -> Figures:
         """One action in each copy, and as many gradient steps as that allows."""
