@@ -12,6 +12,7 @@ from rich.console import Console
 from torch import Tensor
 
 from reparam import testing
+from reparam.cli import main
 from reparam.errors import InvalidArgument
 from reparam.recipes import policy_gradient
 from reparam.recipes.environments import Worlds
@@ -142,6 +143,15 @@ def test_bad_configuration(tmp_path, change):
     assert next(iter(change)) in caught.value.received
     assert caught.value.instead
     assert not (tmp_path / "run").exists()
+
+
+def test_the_command_explains_each_field(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit, match="0"):
+        main(["train", "policy-gradient", "--help"])
+    out = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for words in ("--baseline {leave-one-out,learned}", "--starts INT", "Episodes from each start"):
+        assert words in out
 
 
 @pytest.mark.long

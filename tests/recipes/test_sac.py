@@ -11,6 +11,7 @@ from rich.console import Console
 from torch import nn
 
 import reparam as rp
+from reparam.cli import main
 from reparam.errors import InvalidArgument
 from reparam.recipes import sac
 from reparam.recipes.engine import Machine
@@ -214,6 +215,19 @@ def test_bad_configuration(tmp_path, change):
 
 def test_agent_has_no_gradient_to_its_targets():
     assert not any(parameter.requires_grad for parameter in Agent(Worlds("Pendulum-v1", 1), SMALL).target.parameters())
+
+
+def test_the_command_explains_each_field(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit, match="0"):
+        main(["train", "sac", "--help"])
+    out = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for words in (
+        "--policy {tanh-normal,beta,mixture}",
+        "--copies INT",
+        "Of gymnasium, with bounded continuous actions",
+    ):
+        assert words in out
 
 
 @pytest.mark.long
