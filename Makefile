@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
-.PHONY: demo test lint types bench docs-tables clean
+.PHONY: demo test lint types bench kernels docs-tables clean
 
 demo: $(VENV)/.train
 	$(BIN)/reparam trick --seed 47 --loc 2 --scale 5
@@ -23,6 +23,11 @@ types: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/run.py
 
+# Compiles csrc/ again, into the source tree; an editable install has done it once.
+kernels: $(VENV)/.dev
+	$(BIN)/cmake -G Ninja -S csrc -B build/kernels -DSKBUILD_STATE=editable -DPython_EXECUTABLE=$(abspath $(BIN)/python)
+	$(BIN)/cmake --build build/kernels
+
 docs-tables: $(VENV)/.dev
 	$(BIN)/python tools/make_docs.py
 
@@ -32,10 +37,10 @@ clean:
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.train: $(VENV)/bin/python pyproject.toml constraints.txt
+$(VENV)/.train: $(VENV)/bin/python pyproject.toml constraints.txt csrc/CMakeLists.txt
 	$(PIP) -e '.[train]'
 	touch $@
 
-$(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt csrc/CMakeLists.txt
 	$(PIP) -e '.[dev]'
 	touch $@

@@ -21,6 +21,7 @@ ROOMS = [
         "version",
         "errors",
         "checks",
+        "kernels",
         "special",
         "noise",
         "pathwise",
@@ -29,7 +30,7 @@ ROOMS = [
         "expectation",
         "objectives",
     ),
-    *("info", "audit", "diagnose", "testing", "integrations", "recipes", "cli", "lab"),
+    *("info", "audit", "diagnosis", "testing", "integrations", "recipes", "cli", "lab"),
 ]
 
 

@@ -7,6 +7,7 @@ import platform
 
 import torch
 
+from reparam.kernels import served_by
 from reparam.version import __version__
 
 
@@ -53,5 +54,5 @@ def info() -> Info:
         machine=f"{platform.machine()}, {platform.system()}",
         threads=torch.get_num_threads(),
         accelerator=torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none",
-        kernels="reference, in torch operations (this version ships no native kernels)",
+        kernels=served_by(),
     )

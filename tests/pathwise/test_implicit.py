@@ -62,7 +62,7 @@ def test_second_derivative_follows_the_sample(name: str):
     slope = slope_of.get(name, _log_gamma._slope)
     theta = [t(0.8), t(2.5)] if slope is beta._slopes else [t(0.8)]
     x = torch.tensor([0.4], dtype=F64)
-    from reparam.pathwise._implicit import attach
+    from reparam.kernels.implicit import attach
 
     moved = attach(slope, x, *theta)
     (first,) = torch.autograd.grad(moved, theta[0], create_graph=True)

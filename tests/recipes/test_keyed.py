@@ -10,7 +10,7 @@ import torch
 
 from reparam import testing
 from reparam.recipes import keyed
-from reparam.recipes.keyed import Order, Share, uniform
+from reparam.recipes.keyed import Order, Share
 from reparam.recipes.machine import Machine
 
 
@@ -18,16 +18,16 @@ def machine(rank: int, world: int) -> Machine:
     return cast(Any, SimpleNamespace(rank=rank, world=world, device=torch.device("cpu")))
 
 
-def shares(step: int, world: int, rows: int = 23, batch: int = 7) -> list[Share]:
+def shares(step: int, world: int, rows: int = 230, batch: int = 70) -> list[Share]:
     return [Order(rows, batch, 5, machine(rank, world)).share(step) for rank in range(world)]
 
 
-@pytest.mark.parametrize("world", [2, 3, 8])
+@pytest.mark.parametrize("world", [2, 3, 8, 100])
 @pytest.mark.parametrize("step", [0, 3, 9])
 def test_shares_together_are_the_whole(step, world):
     (whole,) = shares(step, 1)
     parts = shares(step, world)
-    images = torch.rand(23, 9)
+    images = torch.rand(230, 9)
     for read in (
         lambda share: share.rows,
         lambda share: share.bernoulli(images[share.rows]),
@@ -63,20 +63,22 @@ def test_order_does_not_depend_on_what_was_asked_before():
     assert torch.equal(order.share(9).rows, later)
 
 
-def test_splitmix_gives_its_published_numbers():
-    """The first outputs of the generator that starts from 0 (Vigna's reference implementation)."""
-    words = keyed._mix(keyed.GOLDEN * torch.arange(1, 4))
-    assert [int(word) % 2**64 for word in words] == [0xE220A8397B1DCDAF, 0x6E789E6AA1B965F4, 0x06C45D188009454F]
+def test_keys_are_splitmix():
+    """The first output of the generator that starts from 0 (Vigna's reference implementation)."""
+    assert keyed._key(0) == 0xE220A8397B1DCDAF
+    assert len({keyed._key(a, b) for a in range(50) for b in range(50)}) == 2500
 
 
-def test_uniform_noise_is_uniform_and_rows_and_steps_differ():
-    first, second = (uniform(7, torch.tensor(step), torch.arange(300), 300).double() for step in (0, 1))
-    assert (first.min() >= 0, first.max() < 1) == (True, True)
-    for values, mean in (
-        (first, 1 / 2),
-        (first.square(), 1 / 3),
-        ((first - 0.5) * (second - 0.5), 0.0),
-        ((first[1:] - 0.5) * (first[:-1] - 0.5), 0.0),
-        ((first[:, 1:] - 0.5) * (first[:, :-1] - 0.5), 0.0),
-    ):
-        assert (test := testing.z_test(values.flatten(), mean)).passed, test
+def test_binarisation_has_its_probabilities_and_no_memory():
+    probabilities = torch.linspace(0, 1, 300).expand(500, 300)
+
+    def drawn(step: int) -> torch.Tensor:
+        return Share(torch.arange(500), 0, 500, step, 7).bernoulli(probabilities).double()
+
+    first, second = drawn(0), drawn(1)
+    assert first.unique().tolist() == [0, 1]
+    centred, other = first - probabilities, second - probabilities
+    for values in (centred, centred * other, centred[1:] * centred[:-1], centred[:, 1:] * centred[:, :-1]):
+        assert (test := testing.z_test(values.flatten(), 0.0)).passed, test
+    blocks = centred[: 15 * keyed.BLOCK].unflatten(0, (15, keyed.BLOCK))
+    assert (test := testing.z_test((blocks[1:] * blocks[:-1]).flatten(), 0.0)).passed, test

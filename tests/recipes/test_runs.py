@@ -65,12 +65,28 @@ def test_file_in_the_way_is_left_alone(tmp_path):
 
 def test_metrics_are_lines_and_the_summary_is_json(tmp_path):
     folder = RunFolder(tmp_path, Config(), "test")
-    folder.log(epoch=1, loss=2.5)
-    folder.log(epoch=2, loss=1.5)
+    folder.log(10, epoch=1, loss=2.5)
+    folder.log(20, epoch=2, loss=1.5)
     folder.save_summary({"test_elbo": -1.5})
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line) for line in lines] == [{"epoch": 1, "loss": 2.5}, {"epoch": 2, "loss": 1.5}]
+    assert [json.loads(line) for line in lines] == [
+        {"step": 10, "epoch": 1, "loss": 2.5},
+        {"step": 20, "epoch": 2, "loss": 1.5},
+    ]
+    assert folder.history() == [json.loads(line) for line in lines]
     assert json.loads((tmp_path / "summary.json").read_text()) == {"test_elbo": -1.5}
+
+
+def test_tensorboard_reads_the_same_figures(tmp_path):
+    """The bytes as TensorBoard's own writer makes them, but for the time of each event."""
+    folder = RunFolder(tmp_path, Config(), "test")
+    folder.log(300, loss=2.5)
+    (events,) = tmp_path.glob("events.out.tfevents.*")
+    content = events.read_bytes()
+    length = content[0]
+    assert content[12 + 9 : 12 + length] == b"\x1a\x0dbrain.Event:2"
+    second = content[16 + length :]
+    assert second[12 + 9 : 12 + second[0]] == b"\x10\xac\x02*\x0d\n\x0b\n\x04loss\x15\x00\x00 @"
 
 
 def test_failed_write_keeps_the_old_file(tmp_path):

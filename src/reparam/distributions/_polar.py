@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad, softplus
 
-from reparam.pathwise._implicit import attach
+from reparam.kernels.implicit import attach
 from reparam.special._quadrature import gauss_legendre
 from reparam.special.spherical import angular_rate
 

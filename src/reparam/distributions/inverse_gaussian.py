@@ -12,9 +12,9 @@ from torch.distributions.kl import register_kl
 
 from reparam.distributions._base import Univariate, at_value, in_float32
 from reparam.distributions._normal import LOG_SQRT_TAU, mills, mills_gap
+from reparam.kernels.implicit import attach
 from reparam.noise import BoundNoise
 from reparam.pathwise import register
-from reparam.pathwise._implicit import attach
 from reparam.pathwise._precision import rounded_once
 
 

@@ -13,9 +13,9 @@ from reparam.distributions._base import at_value
 from reparam.distributions._polar import polar_quantile
 from reparam.distributions._sphere import Directional, normalized, place, same_sphere
 from reparam.distributions.hyperspherical_uniform import HypersphericalUniform, kl_to_uniform
+from reparam.kernels.implicit import attach
 from reparam.noise import BoundNoise
 from reparam.pathwise import register
-from reparam.pathwise._implicit import attach
 from reparam.pathwise._precision import rounded_once
 from reparam.special.bessel import bessel_ratio, bessel_ratio_complement, log_reduced_ive
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -56,13 +56,32 @@ class Estimator(abc.ABC):
 
     Attributes:
         unbiased: whether value and gradient are right on average.
+        coupled: whether its points are to be compared with each other: what a program draws after them, given them,
+            is then drawn with common random numbers.
     """
 
     unbiased: ClassVar[bool]
+    coupled: ClassVar[bool] = False
+
+    @property
+    def weighs(self) -> bool:
+        """Whether the estimate is the weighted sum of the costs, as programs need it: not where `combine` does more."""
+        return True
 
     @abc.abstractmethod
     def evaluations(self, dist: Distribution) -> int:
         """How many times the cost is evaluated for each batch element of `dist`."""
+
+    def resized(self, samples: int) -> Estimator:
+        """The same with another number of draws, for those that draw as many as they are told."""
+        settings: Any = self
+        if "samples" not in {field.name for field in dataclasses.fields(settings)}:
+            raise InvalidArgument(
+                f"{type(self).__name__} decides by itself how many points it needs",
+                received=f"samples={samples}",
+                instead=f"rp.expect(f, dist, rp.{type(self).__name__}()) without samples",
+            )
+        return dataclasses.replace(settings, samples=samples)
 
     @abc.abstractmethod
     def draw(self, dist: Distribution, noise: NoiseSource) -> Draw:

@@ -38,6 +38,9 @@ def support_size(dist: Distribution) -> int | None:
         return dist.param_shape[-1]
     if type(dist) is td.Binomial:
         return int(dist.total_count.max()) + 1
+    counted = getattr(dist, "support_size", None)  # by a class of ours, where listing would take long
+    if counted is not None:
+        return counted
     return dist.enumerate_support(expand=False).shape[0] if dist.has_enumerate_support else None
 
 
@@ -95,7 +98,8 @@ def _binomial(dist: td.Binomial) -> Support:
 
 def _generic(dist: Distribution) -> Support:
     points = dist.enumerate_support(expand=True)
-    return points, dist.log_prob(points).exp()
+    prob = getattr(dist, "prob", None)  # of a class of ours whose logarithm has no slope at an edge
+    return points, dist.log_prob(points).exp() if prob is None else prob(points)
 
 
 _SUPPORTS: dict[type[Distribution], Callable[..., Support]] = {

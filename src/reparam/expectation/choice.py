@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from torch.distributions import Distribution
+from torch.distributions import Distribution, MixtureSameFamily
 
-from reparam.estimators import Enumerate, Estimator, LeaveOneOut, Pathwise, support_size
+from reparam.estimators import Components, Enumerate, Estimator, LeaveOneOut, Pathwise, support_size
 from reparam.pathwise import advise_with, has_rule
 
 # Exact beats estimated as long as the cost, evaluated on one batched call, does not notice.
@@ -14,8 +14,9 @@ _ENUMERATED = 256
 def estimator_for(dist: Distribution) -> Estimator:
     """The estimator that `expect` uses for `dist` unless one is named.
 
-    `Pathwise` where the sample can move; else `Enumerate` up to 256 values; else `LeaveOneOut` with four draws. All are
-    unbiased. The choice looks at the distribution alone; the cost may favour another.
+    `Components` for a mixture of up to 256 components, with what serves a component inside each; `Pathwise` where the
+    sample can move; else `Enumerate` up to 256 values; else `LeaveOneOut` with four draws. All are unbiased. The choice
+    looks at the distribution alone; the cost may favour another.
 
     Example:
         >>> import torch, reparam as rp
@@ -25,6 +26,8 @@ def estimator_for(dist: Distribution) -> Estimator:
         >>> rp.estimator_for(td.Poisson(4.0))
         LeaveOneOut(samples=4)
     """
+    if type(dist) is MixtureSameFamily and dist._num_component <= _ENUMERATED:
+        return Components(estimator_for(dist.component_distribution))
     if has_rule(dist):
         return Pathwise()
     size = support_size(dist)

@@ -11,6 +11,7 @@ from reparam.noise.bound import (
     as_source,
 )
 from reparam.noise.philox import Philox
+from reparam.noise.shared import SharedNoise
 from reparam.noise.sobol import Sobol
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "NoiseSource",
     "NoiseValue",
     "Philox",
+    "SharedNoise",
     "Sobol",
     "TensorNoise",
     "TorchStream",

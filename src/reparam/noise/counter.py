@@ -66,16 +66,22 @@ def _philox4x32_vmap(info: Any, in_dims: tuple, counters: Tensor, key: Tensor) -
 def random_words(rows: Tensor, count: int, *, seed: int | Tensor, step: int | Tensor, tag: int) -> Tensor:
     """`count` words for each row: word j is word `j % 4` of the counter `(j // 4, row, step, tag)`.
 
-    A word depends on its row and its place there alone, so rows may be computed apart and in any order.
+    Rows of one or two words share a counter, `(0, row // share, step, tag)`, each with its part of the four words. A
+    word depends on its row and its place there alone, so rows may be computed apart and in any order.
     """
+    rows = rows & _WORD
+    share = 4 // count if count in (1, 2) else 1
     blocks = torch.arange(-(-count // 4), device=rows.device)
     place = (*rows.shape, len(blocks))
-    columns = (blocks, rows.unsqueeze(-1), as_word(step, rows.device), as_word(tag, rows.device))
+    columns = (blocks, (rows // share).unsqueeze(-1), as_word(step, rows.device), as_word(tag, rows.device))
     counters = torch.stack([(column & _WORD).expand(place).reshape(-1) for column in columns])
     seed = as_word(seed, rows.device)
     key = torch.stack([seed & _WORD, seed >> 32 & _WORD])
-    words = philox4x32(counters, key)
-    return words.T.reshape(*rows.shape, 4 * len(blocks))[..., :count]
+    words = philox4x32(counters, key).T.reshape(*rows.shape, 4 * len(blocks))
+    if share == 1:
+        return words[..., :count]
+    mine = (rows % share).unsqueeze(-1) * count + torch.arange(count, device=rows.device)
+    return words.gather(-1, mine)
 
 
 def as_word(value: int | Tensor, device: torch.device) -> Tensor:
@@ -85,6 +91,25 @@ def as_word(value: int | Tensor, device: torch.device) -> Tensor:
     value = value - (1 << 64) if value >= 1 << 63 else value
     # `torch.full` keeps an integer that the compiler has made symbolic; `torch.tensor` would not.
     return torch.full((), value, dtype=torch.int64, device=device)
+
+
+def rows_of(index: int | Tensor, shape: Sequence[int], device: torch.device) -> Tensor:
+    """The numbers of a draw's rows: of its first dimension, or of as many as an index tensor has."""
+    check_index(index, shape)
+    first = as_word(index, device)
+    if first.ndim or not len(shape):
+        return first
+    return first + torch.arange(shape[0], device=device)
+
+
+def check_index(index: int | Tensor, shape: Sequence[int]) -> None:
+    """Raise `InvalidArgument` for an index tensor that does not have the shape of the draw's first dimensions."""
+    if isinstance(index, Tensor) and index.ndim and tuple(index.shape) != tuple(shape[: index.ndim]):
+        raise InvalidArgument(
+            "an index tensor must have the shape of the draw's first dimensions",
+            received=f"index of shape {tuple(index.shape)} for a draw of shape {tuple(shape)}",
+            instead="one index for each row, or the index of the first row as an int",
+        )
 
 
 def check_word(name: str, value: int | Tensor, bound: int, instead: str, *, dimensions: int | None = None) -> None:

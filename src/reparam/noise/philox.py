@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from reparam.errors import InvalidArgument
-from reparam.noise.counter import as_word, check_word, random_words, same_fields
+from reparam.kernels import noise as kernels
+from reparam.noise.counter import check_index, check_word, random_words, rows_of, same_fields
 from reparam.noise.quantile import QuantileStream
+from reparam.noise.variates import variate
 
 # The variable that no user's can be: its words scramble Sobol points.
 SCRAMBLING = 0xFFFF
@@ -106,16 +108,8 @@ class PhiloxStream(QuantileStream):
 
     def cells(self, shape: Sequence[int], width: int, device: torch.device) -> Tensor:
         """The next request's integers: one word each, or 53 bits of two."""
-        value = self.value
-        if self.requests == _REQUESTS:
-            raise InvalidArgument(
-                "one draw can ask a Philox for noise 65536 times",
-                received=f"request number {self.requests + 1} of {value!r}",
-                instead="Philox(seed).at(step, variable=v), another v every 65536 draws",
-            )
-        tag = value.variable << 16 | self.requests
-        self.requests += 1
-        rows = _rows(value.index, shape, device)
+        value, tag = self.value, self._next_tag()
+        rows = rows_of(value.index, shape, device)
         per_cell = 2 if width > 32 else 1
         count = math.prod(shape[rows.ndim :]) * per_cell
         words = random_words(rows, count, seed=value.seed, step=value.step, tag=tag)
@@ -124,15 +118,46 @@ class PhiloxStream(QuantileStream):
             words = (high << 21) | (low >> 11)
         return words.reshape(tuple(shape))
 
+    def normal(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+        """Standard normal noise by the inverse distribution function."""
+        if not kernels.serves(dtype, device):
+            return super().normal(shape, dtype, device)
+        return kernels.noise("normal", shape, dtype, self.place(shape))
 
-def _rows(index: int | Tensor, shape: Sequence[int], device: torch.device) -> Tensor:
-    if isinstance(index, Tensor) and index.ndim:
-        if tuple(index.shape) != tuple(shape[: index.ndim]):
+    def uniform(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+        """Uniform noise in the open interval (0, 1)."""
+        if not kernels.serves(dtype, device):
+            return super().uniform(shape, dtype, device)
+        return kernels.noise("uniform", shape, dtype, self.place(shape))
+
+    def exponential(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+        """Standard exponential noise."""
+        if not kernels.serves(dtype, device):
+            return super().exponential(shape, dtype, device)
+        return kernels.noise("exponential", shape, dtype, self.place(shape))
+
+    def scaled_normal(self, loc: Tensor, scale: Tensor, shape: Sequence[int]) -> Tensor:
+        """The sum `loc + scale * eps`; where a kernel serves, backward makes eps anew instead of having stored it."""
+        if loc.dtype != scale.dtype or not kernels.serves(scale.dtype, scale.device):
+            return loc + self.normal(shape, scale.dtype, scale.device) * scale
+        return kernels.scaled_normal(loc, scale, shape, self.place(shape))
+
+    def variate(self, law: str, parameters: Sequence[Tensor]) -> Tensor:
+        """A draw of a law that is sampled by rejection, of the parameters' shape and without a derivative."""
+        return variate(law, parameters, self.place(parameters[0].shape))
+
+    def place(self, shape: Sequence[int]) -> kernels.Place:
+        """The next request's place in the stream."""
+        value = self.value
+        check_index(value.index, shape)
+        return kernels.Place(value.seed, value.step, self._next_tag(), value.index)
+
+    def _next_tag(self) -> int:
+        if self.requests == _REQUESTS:
             raise InvalidArgument(
-                "an index tensor must have the shape of the draw's first dimensions",
-                received=f"index of shape {tuple(index.shape)} for a draw of shape {tuple(shape)}",
-                instead="one index for each row, or the index of the first row as an int",
+                "one draw can ask a Philox for noise 65536 times",
+                received=f"request number {self.requests + 1} of {self.value!r}",
+                instead="Philox(seed).at(step, variable=v), another v every 65536 draws",
             )
-        return as_word(index, device)
-    first = as_word(index, device)
-    return first + torch.arange(shape[0], device=device) if len(shape) else first
+        self.requests += 1
+        return self.value.variable << 16 | (self.requests - 1)

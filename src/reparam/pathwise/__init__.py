@@ -32,12 +32,14 @@ from reparam.pathwise.registry import (
     advise_with,
     complete_on_demand,
     coverage,
+    declare_none,
     draw,
     has_rule,
     parameter_like,
     register,
 )
 from reparam.pathwise.sample import Surrogate, rsample
+from reparam.pathwise.sampling import register_sampler
 
 __all__ = [
     "Coverage",
@@ -49,6 +51,7 @@ __all__ = [
     "composite",
     "continuous_bernoulli",
     "coverage",
+    "declare_none",
     "dirichlet",
     "discrete",
     "draw",
@@ -65,6 +68,7 @@ __all__ = [
     "parameter_like",
     "pareto",
     "register",
+    "register_sampler",
     "relaxed",
     "rsample",
     "rsample_with_log_prob",

@@ -22,7 +22,7 @@ _QUANTILE = "quantile transform; Devroye, Non-Uniform Random Variate Generation,
 @rounded_once
 def normal(dist: Normal, noise: BoundNoise) -> Tensor:
     """`loc + scale * eps`: torch's own values for torch's own stream."""
-    return dist.loc + noise.normal() * dist.scale
+    return noise.scaled_normal(dist.loc, dist.scale)
 
 
 @register(Uniform, parameters=("low", "high"), reference=_QUANTILE)

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.distributions import MixtureSameFamily
 
 from reparam.errors import NoPathwiseGradient
+from reparam.kernels.implicit import watched
 from reparam.noise import BoundNoise
-from reparam.pathwise._implicit import watched
 from reparam.pathwise._sequential import Components, components
 from reparam.pathwise._tails import Tails
 from reparam.pathwise.registry import draw, register

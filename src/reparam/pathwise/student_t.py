@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.distributions import StudentT
 
+from reparam.kernels.implicit import attach, drawn
 from reparam.noise import BoundNoise
-from reparam.pathwise._implicit import attach
-from reparam.pathwise._log_gamma import draw_log_gamma
+from reparam.pathwise._log_gamma import draw_log_gamma, moderate_gamma
 from reparam.pathwise._precision import rounded_once
 from reparam.pathwise._range import exp_in_range
 from reparam.pathwise.registry import register
@@ -22,14 +22,23 @@ _LARGEST = 600.0  # as the logarithm of a float64 with room for its derivative
 @register(StudentT, kind="implicit", reference="implicit; Figurnov, Mohamed and Mnih, NeurIPS 2018")
 @rounded_once
 def student_t(dist: StudentT, noise: BoundNoise) -> Tensor:
-    """`loc + scale z sqrt(k / g)`, g a Gamma of concentration k = df / 2; the magnitude is moved in logarithms.
+    """`loc + scale z sqrt(k / g)`, g a Gamma of concentration k = df / 2; small df move its logarithm.
 
     At df = 0.01 half the float32 samples are beyond the largest float; they are that float, with derivative 0.
     """
-    z, k = noise.normal(), dist.df.detach() / 2
+    z = noise.normal()
+    standard = moderate_gamma(noise, dist.df, floor=1.0)
+    if standard is not None:
+        t = drawn(lambda df: (half := df / 2).div(standard(half)).sqrt_().mul_(z), _slope_of_t, dist.df)
+        return torch.addcmul(dist.loc, dist.scale, t)
+    k = dist.df.detach() / 2
     log_size = z.abs().log() + (k.log() - draw_log_gamma(k, noise)) / 2
     log_size = attach(_slope, log_size, dist.df) + dist.scale.log()
     return dist.loc + z.sign() * exp_in_range(log_size)
+
+
+def _slope_of_t(t: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> tuple[Tensor]:
+    return (student_t_dx_ddf(parameters[0], t),)
 
 
 def _slope(log_t: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> tuple[Tensor]:

@@ -83,10 +83,11 @@ class Loop:
         for name, value in means.items():
             if not math.isfinite(value):
                 raise self._diverged(name, value)
-        row = {"step": self.step, **means, **self.training.evaluate(self.step), **self._signal_to_noise()}
+        row = {**means, **self.training.evaluate(self.step), **self._signal_to_noise()}
         row["cpu_seconds"] = round(self.clock.spent()[1], 3)
+        row = {name: _plain(value) for name, value in row.items()}
         if self.machine.is_main:
-            self.folder.log(**{name: _plain(value) for name, value in row.items()})
+            self.folder.log(self.step, **row)
         return row
 
     def _signal_to_noise(self) -> dict[str, float]:
@@ -161,7 +162,7 @@ class Loop:
             ) from error
 
 
-def _plain(value: Any) -> float:
+def _plain(value: Tensor | float) -> float:
     return value.item() if isinstance(value, Tensor) else value
 
 

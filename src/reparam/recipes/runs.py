@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from reparam.errors import DataError
+from reparam.recipes.events import Events
 from reparam.recipes.files import replacing, unwritable
 
 tomllib = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
@@ -47,26 +48,28 @@ class RunFolder:
 
     def __init__(self, path: str | Path | None, config: Any, recipe: str) -> None:
         self.path = _next_free(recipe) if path is None else _claimed(Path(path).expanduser())
-        self._save_config(config)
+        self._begin(config)
 
     @classmethod
     def reopened(cls, path: str | Path, config: Any) -> RunFolder:
         """The folder of a run that goes on, under a configuration that may have changed in what it is free to."""
         folder = cls.__new__(cls)
         folder.path = Path(path).expanduser()
-        folder._save_config(config)
+        folder._begin(config)
         return folder
 
-    def _save_config(self, config: Any) -> None:
+    def _begin(self, config: Any) -> None:
+        self._events = Events(self.path)
         settings = {name: value for name, value in asdict(config).items() if value is not None}
         with replacing(self.path / CONFIG) as temporary:
             temporary.write_text(tomli_w.dumps(settings), encoding="utf-8")
 
-    def log(self, **metrics: float) -> None:
-        """Append one line to the metrics."""
+    def log(self, step: int, **metrics: float) -> None:
+        """Append one line to the metrics, and the same to TensorBoard's events."""
         try:
             with (self.path / METRICS).open("a", encoding="utf-8") as lines:
-                lines.write(json.dumps(metrics) + "\n")
+                lines.write(json.dumps({"step": step, **metrics}) + "\n")
+            self._events.write(step, metrics)
         except OSError as error:
             raise unwritable(self.path / METRICS, error) from error
 

@@ -1,0 +1,151 @@
+// The Python module: addresses and sizes in, nothing out. The caller has allocated, checked and keeps alive.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include "dispatch.hpp"
+
+namespace nb = nanobind;
+using namespace reparam;
+
+namespace {
+
+// Below this many elements, the interpreter's lock costs more to hand over than to hold.
+constexpr int64_t WORTH_RELEASING = 1 << 14;
+
+template <class F> void without_lock(int64_t n, F &&run) {
+  if (n < WORTH_RELEASING) return run();
+  nb::gil_scoped_release released;
+  run();
+}
+
+void run_elementwise(int which, bool wide, int64_t n, int threads, uintptr_t out, uintptr_t in0, int64_t period0,
+                     uintptr_t in1, int64_t period1, uintptr_t in2, int64_t period2, uintptr_t in3, int64_t period3) {
+  const Elementwise &kernel = active().elementwise[which];
+  const Input in[MOST_INPUTS] = {{reinterpret_cast<void *>(in0), period0},
+                                 {reinterpret_cast<void *>(in1), period1},
+                                 {reinterpret_cast<void *>(in2), period2},
+                                 {reinterpret_cast<void *>(in3), period3}};
+  without_lock(n, [&] {
+    if (wide)
+      elementwise(kernel.f64, kernel.inputs, in, reinterpret_cast<double *>(out), n, threads);
+    else
+      elementwise(kernel.f32, kernel.inputs, in, reinterpret_cast<float *>(out), n, threads);
+  });
+}
+
+enum class Noise { uniform, normal, exponential };
+
+template <class T> void fill(const Samplers<T> &samplers, Noise law, const Stream &stream, int64_t n, int threads, T *out) {
+  const auto sampler = law == Noise::uniform ? samplers.uniform : law == Noise::normal ? samplers.normal : samplers.exponential;
+  over_blocks(n, threads, [=](int64_t begin, int64_t end) { sampler(stream, begin, end, out + begin); });
+}
+
+// The five words that name a stream, as Python passes them.
+Stream stream_of(uint64_t seed, uint32_t step, uint32_t tag, int64_t first_row, uintptr_t rows, int64_t row_length) {
+  return {seed, step, tag, first_row, reinterpret_cast<const int64_t *>(rows), row_length};
+}
+
+void run_noise(int law, bool wide, int64_t n, int threads, uintptr_t out, uint64_t seed, uint32_t step, uint32_t tag,
+               int64_t first_row, uintptr_t rows, int64_t row_length) {
+  const Stream stream = stream_of(seed, step, tag, first_row, rows, row_length);
+  without_lock(n, [&] {
+    if (wide)
+      fill(active().f64, Noise(law), stream, n, threads, reinterpret_cast<double *>(out));
+    else
+      fill(active().f32, Noise(law), stream, n, threads, reinterpret_cast<float *>(out));
+  });
+}
+
+template <class T>
+void scaled_normal(const Stream &stream, int64_t n, int threads, const Input &loc, const Input &scale, T *out) {
+  const auto sampler = active().samplers<T>().scaled_normal;
+  over_blocks(n, threads, [=](int64_t begin, int64_t end) {
+    T buffers[2][BLOCK];
+    const T *centre = loc.data ? piece(loc, begin, end - begin, buffers[0]) : nullptr;
+    sampler(stream, begin, end, centre, piece(scale, begin, end - begin, buffers[1]), out + begin);
+  });
+}
+
+void run_scaled_normal(bool wide, int64_t n, int threads, uintptr_t out, uintptr_t loc, int64_t loc_period,
+                       uintptr_t scale, int64_t scale_period, uint64_t seed, uint32_t step, uint32_t tag,
+                       int64_t first_row, uintptr_t rows, int64_t row_length) {
+  const Stream stream = stream_of(seed, step, tag, first_row, rows, row_length);
+  const Input centre{reinterpret_cast<void *>(loc), loc_period}, size{reinterpret_cast<void *>(scale), scale_period};
+  without_lock(n, [&] {
+    if (wide)
+      scaled_normal(stream, n, threads, centre, size, reinterpret_cast<double *>(out));
+    else
+      scaled_normal(stream, n, threads, centre, size, reinterpret_cast<float *>(out));
+  });
+}
+
+// The least of n numbers, none of them NaN: a look at parameters before a small draw, at the price of the call.
+template <class T> double least_of(const T *values, int64_t n) {
+  T least = values[0];
+  for (int64_t i = 1; i < n; i++) least = values[i] < least ? values[i] : least;
+  return least;
+}
+
+double least(bool wide, int64_t n, uintptr_t values) {
+  return wide ? least_of(reinterpret_cast<double *>(values), n) : least_of(reinterpret_cast<float *>(values), n);
+}
+
+template <class T>
+void variates(int law, const Input *parameters, const Stream &stream, int64_t n, int threads, T *out) {
+  const auto sampler = active().samplers<T>().variates[law];
+  over_blocks(n, threads, [=](int64_t begin, int64_t end) {
+    T buffers[2][BLOCK];
+    const T *pieces[2];
+    for (int k = 0; k < 2; k++)
+      pieces[k] = parameters[k].data ? piece(parameters[k], begin, end - begin, buffers[k]) : nullptr;
+    sampler(stream, begin, end, pieces, out + begin);
+  });
+}
+
+void run_variates(int law, bool wide, int64_t n, int threads, uintptr_t out, uintptr_t first, int64_t first_period,
+                  uintptr_t second, int64_t second_period, uint64_t seed, uint32_t step, uint32_t tag,
+                  int64_t first_row, uintptr_t rows, int64_t row_length) {
+  const Stream stream = stream_of(seed, step, tag, first_row, rows, row_length);
+  const Input parameters[2] = {{reinterpret_cast<void *>(first), first_period},
+                               {reinterpret_cast<void *>(second), second_period}};
+  without_lock(n, [&] {
+    if (wide)
+      variates(law, parameters, stream, n, threads, reinterpret_cast<double *>(out));
+    else
+      variates(law, parameters, stream, n, threads, reinterpret_cast<float *>(out));
+  });
+}
+
+std::vector<std::string> available_names() {
+  std::vector<std::string> names;
+  for (const Kernels *kernels : available()) names.emplace_back(kernels->name);
+  return names;
+}
+
+// Every instruction set has the same functions in the same order: one source.
+std::vector<std::string> elementwise_names() {
+  std::vector<std::string> names;
+  for (int i = 0; i < active().elementwise_count; i++) names.emplace_back(active().elementwise[i].name);
+  return names;
+}
+
+std::vector<std::string> law_names() { return {std::begin(LAWS), std::end(LAWS)}; }
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+  m.def("noise", &run_noise);
+  m.def("scaled_normal", &run_scaled_normal);
+  m.def("law_names", &law_names);
+  m.def("variates", &run_variates);
+  m.def("available", &available_names);
+  m.def("active", [] { return std::string(active().name); });
+  m.def("select", &reparam::select);
+  m.def("has_threads", &has_threads);
+  m.def("least", &least);
+  m.def("elementwise_names", &elementwise_names);
+  m.def("elementwise", &run_elementwise, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
+        nb::arg("in1") = 0, nb::arg("period1") = 1, nb::arg("in2") = 0, nb::arg("period2") = 1, nb::arg("in3") = 0,
+        nb::arg("period3") = 1);
+}

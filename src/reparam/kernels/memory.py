@@ -1,0 +1,61 @@
+"""Tensors as a kernel sees them: an address, and the period with which the values repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from reparam.checks import values_visible
+from reparam.kernels.native import native
+
+# What the native kernels read and write; every other dtype and device is the reference's.
+DTYPES = (torch.float32, torch.float64)
+
+
+def visible(tensors: Sequence[Tensor]) -> bool:
+    """Whether these are plain tensors whose memory can be handed to a kernel here and now.
+
+    Not while the compiler traces, nor under a `torch.func` transform, nor where a dispatch mode (fake tensors, a
+    tracer, an audit) wants to see an operation: those go through a registered one.
+    """
+    if (
+        torch.compiler.is_compiling()
+        or torch._C._are_functorch_transforms_active()
+        or torch._C._len_torch_dispatch_stack()
+    ):
+        return False
+    return all(type(t) is Tensor or type(t) is torch.nn.Parameter for t in tensors)
+
+
+def periodic(tensor: Tensor) -> tuple[Tensor, int]:
+    """The tensor, or a contiguous copy, and how many of its values make up all of them by repetition.
+
+    A batch of parameters expanded over the samples in front repeats with the size of the batch: no copy.
+    """
+    if tensor.is_contiguous():
+        return tensor, tensor.numel()
+    period = 1
+    repeats = False
+    for size, stride in zip(reversed(tensor.shape), reversed(tensor.stride()), strict=True):
+        if size == 1:
+            continue
+        if stride == 0:
+            repeats = True
+        elif repeats or stride != period:
+            tensor = tensor.contiguous()
+            return tensor, tensor.numel()
+        else:
+            period *= size
+    return tensor, period
+
+
+def least(tensor: Tensor) -> float | None:
+    """The least value, NaN aside, or None where it cannot be seen, or only by waiting for an accelerator."""
+    if tensor.device.type != "cpu" or not tensor.numel() or not values_visible():
+        return None
+    if native is None or tensor.dtype not in DTYPES or not visible((tensor,)):
+        return tensor.detach().min().item()
+    held, period = periodic(tensor)
+    return native.least(held.dtype == torch.float64, period, held.data_ptr())

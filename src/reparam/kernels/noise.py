@@ -1,0 +1,161 @@
+"""Counter-based base noise from a native kernel, and a normal law that makes its noise anew instead of storing it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from reparam.kernels import memory
+from reparam.kernels.implicit import watched
+from reparam.kernels.native import native
+
+LAWS = ("uniform", "normal", "exponential")
+_WORD = 0xFFFFFFFF
+
+
+class Place(NamedTuple):
+    """Where a draw's random words stand: the counters of Philox that are its own.
+
+    Attributes:
+        seed, step, tag: words of the key and the counter; a step may be an integer tensor.
+        index: the number of the first row, or a tensor of as many dimensions as the rows have, one number for each.
+    """
+
+    seed: int
+    step: int | Tensor
+    tag: int
+    index: int | Tensor
+
+    def words(self, shape: Sequence[int]) -> tuple[list[int], Tensor | None]:
+        """What a kernel takes for a draw of this shape, and the tensor whose memory that refers to."""
+        index, first, rows = self.index, 0, None
+        depth = min(1, len(shape))
+        if isinstance(index, Tensor) and index.ndim:
+            rows, depth = index.to(torch.int64).contiguous(), index.ndim
+        else:
+            first = int(index) & _WORD
+        length = math.prod(shape[depth:])
+        address = 0 if rows is None else rows.data_ptr()
+        return [self.seed, int(self.step) & _WORD, self.tag, first, address, length], rows
+
+    def tensors(self) -> list[Tensor]:
+        """The tensors among its parts."""
+        return [part for part in (self.step, self.index) if isinstance(part, Tensor)]
+
+
+def serves(dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether the kernels draw this dtype on this device."""
+    return native is not None and device.type == "cpu" and dtype in memory.DTYPES
+
+
+def noise(law: str, shape: Sequence[int], dtype: torch.dtype, place: Place) -> Tensor:
+    """Standard uniform, normal or exponential noise; under the compiler and the transforms, one operation."""
+    if memory.visible(place.tensors()):
+        return _run(LAWS.index(law), shape, dtype, place)
+    # A seed as two words: a 64-bit one has no signed integer of its own.
+    step, index = (torch.as_tensor(part, dtype=torch.int64) for part in (place.step, place.index))
+    return philox_noise(law, list(shape), dtype, [place.seed & _WORD, place.seed >> 32], step, place.tag, index)
+
+
+def _run(law: int, shape: Sequence[int], dtype: torch.dtype, place: Place) -> Tensor:
+    assert native is not None
+    out = torch.empty(tuple(shape), dtype=dtype)
+    if out.numel():
+        words, _held = place.words(shape)
+        native.noise(law, dtype == torch.float64, out.numel(), torch.get_num_threads(), out.data_ptr(), *words)
+    return out
+
+
+@torch.library.custom_op("reparam::philox_noise", mutates_args=(), device_types="cpu")
+def philox_noise(
+    law: str, shape: Sequence[int], dtype: torch.dtype, seed: Sequence[int], step: Tensor, tag: int, index: Tensor
+) -> Tensor:
+    """The noise kernel as an operation that the compiler, fake tensors and vmap know."""
+    return _run(LAWS.index(law), shape, dtype, Place(seed[0] | seed[1] << 32, step, tag, index))
+
+
+@philox_noise.register_fake
+def _fake(
+    law: str, shape: Sequence[int], dtype: torch.dtype, seed: Sequence[int], step: Tensor, tag: int, index: Tensor
+) -> Tensor:
+    return torch.empty(tuple(shape), dtype=dtype)
+
+
+@philox_noise.register_vmap
+def _vmap(
+    info: Any, in_dims: tuple, law: str, shape: Any, dtype: Any, seed: Any, step: Tensor, tag: int, index: Tensor
+):
+    # A batched step or index is rare, and every entry of the batch a draw of its own.
+    steps, indices = (
+        [part] * info.batch_size if dim is None else part.unbind(dim)
+        for part, dim in ((step, in_dims[4]), (index, in_dims[6]))
+    )
+    draws = [philox_noise(law, shape, dtype, seed, s, tag, i) for s, i in zip(steps, indices, strict=True)]
+    return torch.stack(draws), 0
+
+
+def scaled_normal(loc: Tensor, scale: Tensor, shape: Sequence[int], place: Place) -> Tensor:
+    r"""The sum `loc + scale * eps`, its noise a function of the place alone.
+
+    .. math:: z = \mu + \sigma \epsilon, \qquad
+              \bar\mu = \bar z, \quad \bar\sigma = \bar z \, \epsilon \text{ with } \epsilon \text{ made anew}
+
+    In eager mode nothing is saved for backward. Under `torch.func`, forward mode and the compiler it is the composition
+    of its operations. All of it agrees bit for bit, and with `noise("normal", ...)`.
+
+    Args:
+        loc: the mean; it broadcasts to the shape.
+        scale: the standard deviation, of the same dtype.
+        shape: the draw's.
+        place: where its noise stands.
+    """
+    full = loc.expand(shape), scale.expand(shape)
+    if not memory.visible([loc, scale, *place.tensors()]):
+        return full[0] + noise("normal", shape, scale.dtype, place) * full[1]
+    if not watched((loc, scale)):
+        return _run_scaled(full[0], full[1], place)
+    if torch.autograd.forward_ad._current_level >= 0:
+        return full[0] + noise("normal", shape, scale.dtype, place) * full[1]
+    return _ScaledNormal.apply(*full, place)  # pyright: ignore[reportReturnType]
+
+
+def _run_scaled(loc: Tensor | None, scale: Tensor, place: Place) -> Tensor:
+    assert native is not None
+    out = torch.empty_like(scale, memory_format=torch.contiguous_format)
+    if out.numel():
+        words, _held = place.words(scale.shape)
+        size, period = memory.periodic(scale)
+        centre, centre_period = (None, 1) if loc is None else memory.periodic(loc)
+        wide, address = scale.dtype == torch.float64, 0 if centre is None else centre.data_ptr()
+        where = (out.data_ptr(), address, centre_period, size.data_ptr(), period)
+        native.scaled_normal(wide, out.numel(), torch.get_num_threads(), *where, *words)
+    return out
+
+
+class _ScaledNormal(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, loc: Tensor, scale: Tensor, place: Place) -> Tensor:
+        ctx.place = place
+        return _run_scaled(loc, scale, place)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        to_loc, to_scale, _ = ctx.needs_input_grad
+        return grad if to_loc else None, _Scaled.apply(grad, ctx.place) if to_scale else None, None
+
+
+class _Scaled(torch.autograd.Function):
+    """`scale * eps`, which is linear and its own adjoint: derivatives of every order."""
+
+    @staticmethod
+    def forward(ctx: Any, scale: Tensor, place: Place) -> Tensor:
+        ctx.place = place
+        return _run_scaled(None, scale, place)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return _Scaled.apply(grad, ctx.place), None
