@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -54,7 +53,9 @@ def save_page(path: Path, recording: Recording) -> None:
     lower = figure.subplots(2, 1, sharex=True, gridspec_kw={"left": 0.12, "right": 0.98, "bottom": 0.13, "top": top})
     for axes, color, name in zip(lower, COLORS, ("actions", "rewards"), strict=True):
         values = getattr(recording, name).reshape(len(recording.rewards), -1)
-        axes.step(torch.arange(len(values)), values, color=color, linewidth=1.0, where="mid")
+        # Steps from choice to choice would be one block of colour.
+        drawn = {"drawstyle": "steps-mid"} if values.is_floating_point() else {"linestyle": "", "marker": "|"}
+        axes.plot(values, color=color, linewidth=1.0, **drawn)
         axes.set_ylabel(name.removesuffix("s"))
         axes.spines[["top", "right"]].set_visible(False)
     lower[-1].set_xlabel("step")

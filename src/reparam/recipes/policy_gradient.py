@@ -183,7 +183,7 @@ def train(config: Config, out: str | Path | None = None, **how: Any) -> dict[str
 
 
 EVALUATION_SEED = 1797  # a constant, so that runs of any seed are measured on the same episodes
-EVERY = 10  # gradient steps from one line of metrics to the next,
+EVERY = 5  # gradient steps from one line of metrics to the next,
 WATCHED = 5  # each with the return of so many episodes
 
 
