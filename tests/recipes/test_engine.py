@@ -149,6 +149,16 @@ def test_a_damaged_checkpoint_leaves_the_run_as_it_is(tmp_path):
     assert contents(tmp_path) == before
 
 
+def test_metrics_that_were_cut_are_told(tmp_path):
+    train(Config(epochs=2), tmp_path)
+    (tmp_path / "metrics.jsonl").write_text("")
+    before = contents(tmp_path)
+    with pytest.raises(DataError, match="metrics are shorter") as caught:
+        train(Config(epochs=3), resume=tmp_path)
+    assert "0 bytes" in caught.value.received
+    assert contents(tmp_path) == before
+
+
 def test_a_full_disk_ends_the_run_and_it_goes_on_later(tmp_path, uninterrupted):
     def fill() -> None:
         limit.__enter__()
