@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from paired import machine
 from torch import Tensor
 from torch import distributions as td
 from torch.distributions import Distribution
 
 import reparam as rp
+from paired import machine
 from reparam.diagnosis import candidates_for
 from reparam.diagnosis.measure import Cost, evaluations, gradients
 from reparam.estimators import Estimator
