@@ -6,6 +6,7 @@
 #include "gamma_derivative.hpp"
 #include "math.hpp"
 #include "quantile.hpp"
+#include "rejection.hpp"
 #include "student_t_derivative.hpp"
 
 #define REPARAM_QUOTE_(x) #x
@@ -50,7 +51,14 @@ constexpr Elementwise ELEMENTWISE[] = {
 };
 
 template <class T>
-constexpr Samplers<T> SAMPLERS = {uniform_noise<T>, normal_noise<T>, exponential_noise<T>, scaled_normal<T>};
+constexpr Samplers<T> SAMPLERS = {
+    uniform_noise<T>,
+    normal_noise<T>,
+    exponential_noise<T>,
+    scaled_normal<T>,
+    {gamma_variates<T, false>, gamma_variates<T, true>, rejection_variates<T, VonMises, 1>,
+     rejection_variates<T, Poisson, 1>, rejection_variates<T, Binomial, 2>},
+};
 
 }  // namespace
 

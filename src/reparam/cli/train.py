@@ -15,7 +15,11 @@ from reparam.errors import InvalidArgument
 
 ConfigT = TypeVar("ConfigT")
 
-RECIPES = {"vae": "reparam.recipes.vae"}
+RECIPES = {
+    "vae": "reparam.recipes.vae",
+    "sac": "reparam.recipes.sac",
+    "policy-gradient": "reparam.recipes.policy_gradient",
+}
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from reparam.checks import as_sample_shape
-from reparam.estimators.surrogate import TemperedEstimator, cannot_serve, change, widened
+from reparam.estimators.surrogate import TemperedEstimator, cannot_serve, cooled, moved, widened
 from reparam.noise import Noise, NoiseSource, as_source
 from reparam.pathwise import parameter_like
 
@@ -66,11 +66,11 @@ class GumbelTopK(TemperedEstimator):
         k, keys = dist.k, _keys(dist, sample_shape, noise)
         soft, left = torch.zeros_like(keys), keys
         for _ in range(k):
-            share = torch.softmax(self.cooled(left - left.detach().amax(-1, keepdim=True)), -1)
+            share = torch.softmax(cooled(left - left.detach().amax(-1, keepdim=True), self.temperature), -1)
             soft = soft + share
             left = left + (1 - share).clamp(min=_TAKEN).log()
         if self.hard:
-            soft = torch.zeros_like(keys).scatter(-1, keys.topk(k, -1).indices, 1.0) + change(soft)
+            soft = torch.zeros_like(keys).scatter(-1, keys.topk(k, -1).indices, 1.0) + moved(soft)
         return soft.to(dist.logits.dtype)
 
 
@@ -123,14 +123,14 @@ class SoftSort(TemperedEstimator):
 
     def _soft(self, scores: Tensor) -> Tensor:
         ranked = scores.sort(-1, descending=True).values
-        return torch.softmax(self.cooled(-(ranked.unsqueeze(-1) - scores.unsqueeze(-2)).abs()), -1)
+        return torch.softmax(cooled(-(ranked.unsqueeze(-1) - scores.unsqueeze(-2)).abs(), self.temperature), -1)
 
     def _relax(self, dist: Distribution, sample_shape: torch.Size, noise: NoiseSource) -> Tensor:
         scores = _scores(self, dist, sample_shape, noise)
         items = torch.arange(scores.shape[-1], dtype=scores.dtype, device=scores.device)
         places = (self._soft(scores) * items).sum(-1)
         if self.hard:
-            places = scores.argsort(-1, descending=True) + change(places)
+            places = scores.argsort(-1, descending=True) + moved(places)
         return places.to(parameter_like(dist).dtype)
 
 

@@ -139,4 +139,5 @@ def _features(dist: Distribution) -> Tensor:
     names = [name for name in dist.arg_constraints if name != derived]
     held = [value for name in names if isinstance(value := dist.__dict__.get(name), Tensor)]
     parts = [] if held else [part for part in wrapped(dist) if not isinstance(part, td.Binomial)]
-    return torch.cat([x.reshape(*batch, -1) for x in (*(x.detach() for x in held), *map(_features, parts))], -1)
+    found = [*(x.detach() for x in held), *map(_features, parts)]
+    return torch.cat([x.unsqueeze(-1).flatten(len(batch)) for x in found], -1)

@@ -122,7 +122,7 @@ class REBAR(Controlled):
         (more,) = torch.autograd.grad((costs[1] - draw.box[0] * costs[2]).sum(), logits, retain_graph=True)
         eta = self.control(draw.box)
         gradient = now.detach() + (eta - eta.detach()) * more.detach()
-        return descend(total, gradient.square().sum() / total.numel(), parameters)
+        return descend(total, gradient.square().sum() / max(total.numel(), 1), parameters)
 
 
 def hard_box(dist: Distribution, relaxed: Relaxed) -> Tensor:

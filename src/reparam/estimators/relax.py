@@ -94,7 +94,7 @@ class RELAX(Controlled):
             return total
         learning = draw.box * costs.detach() + self._control(draw, dict(self.control.named_parameters()))
         (gradient,) = torch.autograd.grad(learning.sum(), logits, create_graph=True)
-        return descend(total, gradient.square().sum() / total.numel(), parameters)
+        return descend(total, gradient.square().sum() / max(total.numel(), 1), parameters)
 
     def _control(self, draw: RelaxedDraw, parameters: dict[str, Tensor]) -> Tensor:
         """`c(z) - box c(z given b)`, whose expectation is zero at every parameter."""
@@ -102,7 +102,7 @@ class RELAX(Controlled):
         like = next(iter(parameters.values()), draw.box)
 
         def c(z: Tensor) -> Tensor:
-            flat = z.reshape(*z.shape[:batch], -1).to(like.dtype)
+            flat = z.unsqueeze(-1).flatten(batch).to(like.dtype)
             value = torch.func.functional_call(self.control, parameters, (flat,))
             return value.reshape(draw.box.shape).to(draw.box.dtype)
 

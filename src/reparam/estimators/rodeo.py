@@ -134,16 +134,15 @@ class RODEO(Controlled):
         total = (draw.weights * costs).sum(0)
         if not draw.points.requires_grad:
             return total
-        batch = total.dim()
         (change,) = torch.autograd.grad(costs.sum(), draw.points, retain_graph=True)
-        flat = _Coins(costs.detach(), draw, change, batch)
-        correction = flat.correction(self.control)
+        coins = _Coins(costs.detach(), draw, change)
+        correction = coins.correction(self.control)
         added = slope(draw.logits, correction.detach().reshape(draw.logits.shape))
-        total = total + added.reshape(*total.shape, -1).sum(-1)
+        total = total + added.unsqueeze(-1).flatten(total.dim()).sum(-1)
         parameters = trainable(self.control)
         if not parameters:
             return total
-        objective = (flat.leave_one_out() + correction).square().sum() / total.numel()
+        objective = (coins.leave_one_out() + correction).square().sum() / max(total.numel(), 1)
         return descend(total, objective, parameters)
 
 
@@ -169,11 +168,13 @@ class _Coins:
         variance: of each coin, of shape `(*batch_shape, D)`.
     """
 
-    def __init__(self, costs: Tensor, draw: CoinDraw, change: Tensor, batch: int) -> None:
-        shape = (*costs.shape, -1)
-        logits = draw.logits.detach().reshape(*costs.shape[1:], -1)
+    def __init__(self, costs: Tensor, draw: CoinDraw, change: Tensor) -> None:
+        def flat(x: Tensor, batch: int) -> Tensor:
+            return x.detach().unsqueeze(-1).flatten(batch)
+
+        logits = flat(draw.logits, costs.dim() - 1)
         up, down = torch.sigmoid(logits), torch.sigmoid(-logits)
-        self.f, self.x, self.slope = costs, draw.points.detach().reshape(shape), change.reshape(shape)
+        self.f, self.x, self.slope = costs, flat(draw.points, costs.dim()), flat(change, costs.dim())
         self.score = torch.where(self.x > 0, down, -up)
         self.flip = torch.where(self.x > 0, down, up)
         self.turn = 1 - 2 * self.x

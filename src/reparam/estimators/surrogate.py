@@ -66,21 +66,20 @@ class TemperedEstimator(SurrogateEstimator):
         super().__post_init__()
         require_positive(self, "temperature")
 
-    def cooled(self, x: Tensor) -> Tensor:
-        """`x / temperature`, of x whose largest entry is zero, or of a slope.
 
-        A quotient of two floats that differ is beyond the range of `exp` long before the floor, so the floor changes no
-        sample; it keeps quotient and slope finite.
-        """
-        return x / max(self.temperature, _COLDEST)
-
-
+# A quotient of two floats that differ is beyond the range of `exp` long before this floor, so that it changes no
+# sample; it keeps quotients and their slopes finite.
 _COLDEST = 1e-25
 
 
-def change(x: Tensor) -> Tensor:
-    """Zero, with the first derivative of x where x is finite, and no second one: what a slope multiplies."""
-    return attach(_once, torch.zeros_like(x), torch.where(torch.isfinite(x), x, 0.0))
+def cooled(x: Tensor, temperature: float) -> Tensor:
+    """`x / temperature`, of keys or of a slope."""
+    return x if temperature == 1 else x / max(temperature, _COLDEST)
+
+
+def moved(x: Tensor) -> Tensor:
+    """Zero, with the first derivative of x and no second one: what a slope multiplies."""
+    return attach(_once, torch.zeros_like(x), x)
 
 
 def _once(zero: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> tuple[Tensor]:

@@ -25,10 +25,13 @@ def log_gamma(concentration: Tensor, noise: BoundNoise, shape: Sequence[int] | N
 def draw_log_gamma(concentration: Tensor, noise: BoundNoise, shape: Sequence[int] | None = None) -> Tensor:
     r"""The same without a gradient.
 
-    Under torch's stream it is :math:`\log G + \log(U) / a` with G a Gamma of concentration a + 1 (Stuart, 1962), exact
-    for every a; under any other noise, the quantile.
+    Under counters, by rejection. Under torch's stream, where no kernel serves, it is :math:`\log G + \log(U) / a` with
+    G a Gamma of concentration a + 1 (Stuart, 1962), exact for every a; under any other noise, the quantile.
     """
     a = concentration.detach().expand(noise.shape if shape is None else tuple(shape))
+    x = noise.variate("log_gamma", a)
+    if x is not None:
+        return x
     if noise.is_torch_stream and not _one_stream_for_a_batch():
         return torch._standard_gamma(a + 1, **_generator(noise)).log() + noise.uniform(a.shape).log() / a
     return log_gammaincinv(a, noise.uniform(a.shape).double().log()).to(a.dtype)
@@ -41,16 +44,25 @@ def draw_log_gamma_ratio(above: Tensor, below: Tensor, noise: BoundNoise, shape:
     return log_x - log_y
 
 
-def moderate_gamma(noise: BoundNoise, *parameters: Tensor, floor: float = 0.5) -> Callable[[Tensor], Tensor] | None:
-    """Torch's sampler of standard Gammas, where none of them can leave the floats and all can be seen; else None.
+def moderate_gamma(noise: BoundNoise, *parameters: Tensor, floor: float = 0.5) -> Callable[..., Tensor] | None:
+    """A sampler of standard Gammas themselves, where none of them can leave the floats and all can be seen; else None.
 
     Half the operations of the logarithm's way, for the concentrations most people use: from 1/2 up, which is where the
-    parameters are at `floor`.
+    parameters are at `floor`. The sampler takes concentrations, and dimensions to append to the draw's.
     """
-    if not noise.is_torch_stream or not all((memory.least(p) or 0) >= floor for p in parameters):
+    if not (noise.is_torch_stream or hasattr(noise.source, "variate")):
         return None
-    options, shape = _generator(noise), noise.shape
-    return lambda a: torch._standard_gamma(a if a.shape == shape else a.expand(shape), **options)
+    for parameter in parameters:
+        if (memory.least(parameter) or 0) < floor:
+            return None
+
+    def sampler(concentration: Tensor, *trailing: int) -> Tensor:
+        shape = (*noise.shape, *trailing)
+        a = concentration if concentration.shape == shape else concentration.expand(shape)
+        x = noise.variate("gamma", a)
+        return torch._standard_gamma(a, noise.generator) if x is None else x
+
+    return sampler
 
 
 def gamma_slope(x: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> tuple[Tensor]:
