@@ -166,7 +166,7 @@ def regret(f: Cost, dist: Distribution, measured: dict, seeds: int) -> dict:
         counted, start = Counted(f), time.process_time()
         chosen = rp.choose(counted, dist)
         seconds = time.process_time() - start
-        step = next(r.seconds for r in chosen.pilot.rows if r.estimator == chosen)
+        step = next(r.seconds for r in vars(chosen)["pilot"].rows if r.estimator == chosen)
         steps = STEPS * evaluations(dist, chosen)
         ratio = measured[chosen] / measured[best]
         runs.append((ratio * (1 + counted.count / steps), ratio, repr(chosen), counted.count, seconds / (STEPS * step)))
