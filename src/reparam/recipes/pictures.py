@@ -59,7 +59,7 @@ def _save_rows(path: Path, rows: Sequence[Tensor], labels: Sequence[str], group:
     axes.set_axis_off()
     for label, top in zip(labels, tops, strict=False):
         axes.text(-gap, top + height / 2, label, ha="right", va="center", fontsize=8)
-    _save(path, figure)
+    save_figure(path, figure)
 
 
 def save_curve(path: Path, curves: Mapping[str, Sequence[float]], ylabel: str) -> None:
@@ -84,10 +84,11 @@ def save_curve(path: Path, curves: Mapping[str, Sequence[float]], ylabel: str) -
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="0.9", linewidth=0.6)
     axes.legend(frameon=False)
-    _save(path, figure)
+    save_figure(path, figure)
 
 
-def _save(path: Path, figure: Figure) -> None:
+def save_figure(path: Path, figure: Figure) -> None:
+    """Write a figure as a PNG file, whole or not at all."""
     # A canvas of its own: pyplot would choose a backend and keep the figure for the whole process.
     FigureCanvasAgg(figure)
     with replacing(path) as temporary:
