@@ -19,6 +19,7 @@ RECIPES = {
     "vae": "reparam.recipes.vae",
     "mixture": "reparam.recipes.mixture",
     "bnn": "reparam.recipes.bnn",
+    "discrete-vae": "reparam.recipes.discrete_vae",
 }
 
 
