@@ -4,10 +4,9 @@ A step of n processes, each with 1/n of the global batch B, is compute and an al
 
     T(n) = a + b B / n  +  [ n > 1 ] ( 2 (n - 1) latency + 2 (n - 1) / n * bytes / bandwidth )
 
-One process at several batch sizes gives a and b; all-reduces of several sizes between two gloo processes give latency
-and bandwidth (a ring passes each byte twice, in n - 1 hops each way). The model is then held against a step of two
-processes. Wall time, since waiting is what is asked about, and the least of many repeats, since other work on the
-machine only ever adds to it.
+One process at several batch sizes gives a and b, in CPU time; all-reduces of several sizes between two gloo processes
+give latency and bandwidth, in wall time (a ring passes each byte twice, in n - 1 hops each way). The model is then held
+against steps of two processes. Of many repeats the least counts, since other work on the machine only ever adds.
 
     python benchmarks/scaling.py
 """
@@ -38,13 +37,13 @@ SIZES = (1, 10_000, 100_000, 653_164)  # floats; the last is a 784-400-20 VAE wi
 REPEATS = 200
 
 
-def seconds(call: Callable[[], object]) -> float:
-    """The least wall time."""
+def seconds(call: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    """The least time of a call."""
     times = []
     for _ in range(REPEATS):
-        started = time.perf_counter()
+        started = clock()
         call()
-        times.append(time.perf_counter() - started)
+        times.append(clock() - started)
     return min(times)
 
 
@@ -73,7 +72,7 @@ class Step:
 def alone() -> tuple[float, float]:
     """The model's a and b, by least squares over batch sizes."""
     step = Step(Machine(Config()))
-    times = [seconds(step(batch)) for batch in BATCHES]
+    times = [seconds(step(batch), time.process_time) for batch in BATCHES]
     for batch, measured in zip(BATCHES, times, strict=True):
         print(f"one process, batch {batch:>4}: {measured * 1e3:.2f} ms")
     slope, intercept = np.polyfit(BATCHES, times, 1)
@@ -86,9 +85,10 @@ def together() -> None:
     torch.set_num_threads(1)
     reduces = {size: seconds(partial(distributed.all_reduce, torch.zeros(size))) for size in SIZES}
     step = Step(processes)
-    steps = {batch: seconds(step(batch)) for batch in BATCHES}
+    steps = [seconds(step(batch)) for batch in BATCHES]
+    busy = [seconds(step(batch), time.process_time) for batch in BATCHES]
     if processes.is_main:
-        print("#", json.dumps([list(reduces.values()), list(steps.values())]))
+        print("#", json.dumps([list(reduces.values()), steps, busy]))
 
 
 def launched() -> list[list[float]]:
@@ -115,7 +115,7 @@ def main() -> None:
     torch.set_num_threads(1)
     print(machine())
     a, b = alone()
-    reduces, steps = launched()
+    reduces, steps, busy = launched()
     for size, measured in zip(SIZES, reduces, strict=True):
         print(f"all-reduce of {4 * size / 1e6:.2f} MB between two: {measured * 1e3:.2f} ms")
     per_byte, constant = np.polyfit([4 * size for size in SIZES], reduces, 1)
@@ -127,10 +127,9 @@ def main() -> None:
         wire = 2 * (n - 1) * latency + 2 * (n - 1) / n * 4 * SIZES[-1] * per_byte
         return a + b * batch / n + (wire if n > 1 else 0)
 
-    for batch, measured in zip(BATCHES, steps, strict=True):
-        print(
-            f"two processes, batch {batch:>4}: {measured * 1e3:.2f} ms, the model says {model(2, batch) * 1e3:.2f} ms"
-        )
+    for batch, wall, cpu in zip(BATCHES, steps, busy, strict=True):
+        said = f"the model says {model(2, batch) * 1e3:.2f} ms, of which compute {(a + b * batch / 2) * 1e3:.2f} ms"
+        print(f"two processes, batch {batch:>4}: wall {wall * 1e3:.2f} ms, CPU of each {cpu * 1e3:.2f} ms; {said}")
     for n in (2, 4, 8, 16):
         gains = ", ".join(f"batch {batch}: {model(1, batch) / model(n, batch):.1f}" for batch in (100, 1000, 10_000))
         print(f"speed-up the model expects of {n:>2} processes with a core each: {gains}")

@@ -2,8 +2,12 @@
 // may come from the standard library's templates, which every instruction set would define under one name.
 #include "kernels.hpp"
 
+#include "beta_derivative.hpp"
+#include "gamma_derivative.hpp"
 #include "math.hpp"
 #include "quantile.hpp"
+#include "rejection.hpp"
+#include "student_t_derivative.hpp"
 
 #define REPARAM_QUOTE_(x) #x
 #define REPARAM_QUOTE(x) REPARAM_QUOTE_(x)
@@ -37,10 +41,24 @@ constexpr Elementwise ELEMENTWISE[] = {
     REPARAM_ELEMENTWISE(expm1, 1),
     REPARAM_ELEMENTWISE(sin, 1),
     REPARAM_ELEMENTWISE(cos, 1),
+    REPARAM_ELEMENTWISE(beta_dlogit_da, 3),
+    REPARAM_ELEMENTWISE(beta_dlogit_db, 3),
+    REPARAM_ELEMENTWISE(beta_dx_da, 3),
+    REPARAM_ELEMENTWISE(beta_dx_db, 3),
+    REPARAM_ELEMENTWISE(gamma_dx_da, 2),
+    REPARAM_ELEMENTWISE(gamma_dlogx_da, 2),
+    REPARAM_ELEMENTWISE(student_t_dt_dnu, 2),
 };
 
 template <class T>
-constexpr Samplers<T> SAMPLERS = {uniform_noise<T>, normal_noise<T>, exponential_noise<T>, scaled_normal<T>};
+constexpr Samplers<T> SAMPLERS = {
+    uniform_noise<T>,
+    normal_noise<T>,
+    exponential_noise<T>,
+    scaled_normal<T>,
+    {gamma_variates<T, false>, gamma_variates<T, true>, rejection_variates<T, VonMises, 1>,
+     rejection_variates<T, Poisson, 1>, rejection_variates<T, Binomial, 2>},
+};
 
 }  // namespace
 

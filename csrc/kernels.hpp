@@ -29,11 +29,17 @@ struct Stream {
   int64_t row_length;
 };
 
+// The laws with parameters, in the order of the samplers below.
+constexpr const char *LAWS[] = {"gamma", "log_gamma", "von_mises", "poisson", "binomial"};
+constexpr int LAW_COUNT = sizeof(LAWS) / sizeof(LAWS[0]);
+
 // The numbers [begin, end) of a draw, at most BLOCK of them.
 template <class T> struct Samplers {
   using Fill = void (*)(const Stream &, int64_t begin, int64_t end, T *out);
+  using Variates = void (*)(const Stream &, int64_t begin, int64_t end, const T *const *parameters, T *out);
   Fill uniform, normal, exponential;
   void (*scaled_normal)(const Stream &, int64_t begin, int64_t end, const T *loc, const T *scale, T *out);
+  Variates variates[LAW_COUNT];
 };
 
 struct Kernels {

@@ -34,10 +34,10 @@ void run_elementwise(int which, bool wide, int64_t n, int threads, uintptr_t out
   });
 }
 
-enum class Law { uniform, normal, exponential };
+enum class Noise { uniform, normal, exponential };
 
-template <class T> void fill(const Samplers<T> &samplers, Law law, const Stream &stream, int64_t n, int threads, T *out) {
-  const auto sampler = law == Law::uniform ? samplers.uniform : law == Law::normal ? samplers.normal : samplers.exponential;
+template <class T> void fill(const Samplers<T> &samplers, Noise law, const Stream &stream, int64_t n, int threads, T *out) {
+  const auto sampler = law == Noise::uniform ? samplers.uniform : law == Noise::normal ? samplers.normal : samplers.exponential;
   over_blocks(n, threads, [=](int64_t begin, int64_t end) { sampler(stream, begin, end, out + begin); });
 }
 
@@ -51,9 +51,9 @@ void run_noise(int law, bool wide, int64_t n, int threads, uintptr_t out, uint64
   const Stream stream = stream_of(seed, step, tag, first_row, rows, row_length);
   without_lock(n, [&] {
     if (wide)
-      fill(active().f64, Law(law), stream, n, threads, reinterpret_cast<double *>(out));
+      fill(active().f64, Noise(law), stream, n, threads, reinterpret_cast<double *>(out));
     else
-      fill(active().f32, Law(law), stream, n, threads, reinterpret_cast<float *>(out));
+      fill(active().f32, Noise(law), stream, n, threads, reinterpret_cast<float *>(out));
   });
 }
 
@@ -80,6 +80,55 @@ void run_scaled_normal(bool wide, int64_t n, int threads, uintptr_t out, uintptr
   });
 }
 
+// The least of n numbers, none of them NaN: a look at parameters before a small draw, at the price of the call.
+template <class T> double least_of(const T *values, int64_t n) {
+  T least = values[0];
+  for (int64_t i = 1; i < n; i++) least = values[i] < least ? values[i] : least;
+  return least;
+}
+
+double least(bool wide, int64_t n, uintptr_t values) {
+  return wide ? least_of(reinterpret_cast<double *>(values), n) : least_of(reinterpret_cast<float *>(values), n);
+}
+
+template <class T>
+void variates(int law, const Input *parameters, const Stream &stream, int64_t n, int threads, T *out) {
+  const auto sampler = active().samplers<T>().variates[law];
+  over_blocks(n, threads, [=](int64_t begin, int64_t end) {
+    T buffers[2][BLOCK];
+    const T *pieces[2];
+    for (int k = 0; k < 2; k++)
+      pieces[k] = parameters[k].data ? piece(parameters[k], begin, end - begin, buffers[k]) : nullptr;
+    sampler(stream, begin, end, pieces, out + begin);
+  });
+}
+
+void run_variates(int law, bool wide, int64_t n, int threads, uintptr_t out, uintptr_t first, int64_t first_period,
+                  uintptr_t second, int64_t second_period, uint64_t seed, uint32_t step, uint32_t tag,
+                  int64_t first_row, uintptr_t rows, int64_t row_length) {
+  const Stream stream = stream_of(seed, step, tag, first_row, rows, row_length);
+  const Input parameters[2] = {{reinterpret_cast<void *>(first), first_period},
+                               {reinterpret_cast<void *>(second), second_period}};
+  without_lock(n, [&] {
+    if (wide)
+      variates(law, parameters, stream, n, threads, reinterpret_cast<double *>(out));
+    else
+      variates(law, parameters, stream, n, threads, reinterpret_cast<float *>(out));
+  });
+}
+
+template <class T> bool within_of(const T *values, int64_t n, double low, double high) {
+  bool inside = true;
+  for (int64_t i = 0; i < n; i++) inside &= (values[i] >= low) & (values[i] <= high);
+  return inside;
+}
+
+// Whether n numbers lie in an interval; a NaN does not.
+bool within(bool wide, int64_t n, uintptr_t values, double low, double high) {
+  return wide ? within_of(reinterpret_cast<double *>(values), n, low, high)
+              : within_of(reinterpret_cast<float *>(values), n, low, high);
+}
+
 std::vector<std::string> available_names() {
   std::vector<std::string> names;
   for (const Kernels *kernels : available()) names.emplace_back(kernels->name);
@@ -93,15 +142,21 @@ std::vector<std::string> elementwise_names() {
   return names;
 }
 
+std::vector<std::string> law_names() { return {std::begin(LAWS), std::end(LAWS)}; }
+
 }  // namespace
 
 NB_MODULE(_native, m) {
   m.def("noise", &run_noise);
   m.def("scaled_normal", &run_scaled_normal);
+  m.def("law_names", &law_names);
+  m.def("variates", &run_variates);
   m.def("available", &available_names);
   m.def("active", [] { return std::string(active().name); });
   m.def("select", &reparam::select);
   m.def("has_threads", &has_threads);
+  m.def("least", &least);
+  m.def("within", &within);
   m.def("elementwise_names", &elementwise_names);
   m.def("elementwise", &run_elementwise, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
         nb::arg("in1") = 0, nb::arg("period1") = 1, nb::arg("in2") = 0, nb::arg("period2") = 1, nb::arg("in3") = 0,

@@ -53,22 +53,7 @@ inline Word consecutive(uint64_t first) {
 // All words of COUNTERS counters, counter by counter.
 inline void store_words(const FourWords &x, uint32_t *out) {
   const Word left = x.w[0] | (x.w[1] << 32), right = x.w[2] | (x.w[3] << 32);
-  Word low, high;
-#if defined(__clang__)
-#define REPARAM_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-#define REPARAM_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, Word{__VA_ARGS__})
-#endif
-#if defined(__AVX512F__)
-  low = REPARAM_SHUFFLE(left, right, 0, 8, 1, 9, 2, 10, 3, 11);
-  high = REPARAM_SHUFFLE(left, right, 4, 12, 5, 13, 6, 14, 7, 15);
-#elif defined(__AVX2__)
-  low = REPARAM_SHUFFLE(left, right, 0, 4, 1, 5);
-  high = REPARAM_SHUFFLE(left, right, 2, 6, 3, 7);
-#else
-  low = REPARAM_SHUFFLE(left, right, 0, 2);
-  high = REPARAM_SHUFFLE(left, right, 1, 3);
-#endif
+  const Word low = interleaved_low(left, right), high = interleaved_high(left, right);
   std::memcpy(out, &low, BYTES);
   std::memcpy(out + BYTES / 4, &high, BYTES);
 }

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -120,6 +121,53 @@ inline V<uint64_t> multiply_low_halves(V<uint64_t> x, V<uint64_t> y) {
   return bit_cast<V<uint64_t>>(_mm_mul_epu32(bit_cast<__m128i>(x), bit_cast<__m128i>(y)));
 #else
   return (x & 0xFFFFFFFFu) * (y & 0xFFFFFFFFu);
+#endif
+}
+
+// Lanes of two vectors, chosen by number: those of the second follow those of the first.
+#if defined(__clang__)
+#define REPARAM_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define REPARAM_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, Mask32Or64<decltype(a)>{__VA_ARGS__})
+template <class X> using Mask32Or64 = V<std::conditional_t<sizeof(X{}[0]) == 4, int32_t, int64_t>>;
+#endif
+
+// The even and the odd lanes of x followed by y.
+inline V<uint32_t> even_lanes(V<uint32_t> x, V<uint32_t> y) {
+#if defined(__AVX512F__)
+  return REPARAM_SHUFFLE(x, y, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+#elif defined(__AVX2__)
+  return REPARAM_SHUFFLE(x, y, 0, 2, 4, 6, 8, 10, 12, 14);
+#else
+  return REPARAM_SHUFFLE(x, y, 0, 2, 4, 6);
+#endif
+}
+inline V<uint32_t> odd_lanes(V<uint32_t> x, V<uint32_t> y) {
+#if defined(__AVX512F__)
+  return REPARAM_SHUFFLE(x, y, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+#elif defined(__AVX2__)
+  return REPARAM_SHUFFLE(x, y, 1, 3, 5, 7, 9, 11, 13, 15);
+#else
+  return REPARAM_SHUFFLE(x, y, 1, 3, 5, 7);
+#endif
+}
+// The lanes of x and y by turns: the first half of that sequence, and the second.
+inline V<uint64_t> interleaved_low(V<uint64_t> x, V<uint64_t> y) {
+#if defined(__AVX512F__)
+  return REPARAM_SHUFFLE(x, y, 0, 8, 1, 9, 2, 10, 3, 11);
+#elif defined(__AVX2__)
+  return REPARAM_SHUFFLE(x, y, 0, 4, 1, 5);
+#else
+  return REPARAM_SHUFFLE(x, y, 0, 2);
+#endif
+}
+inline V<uint64_t> interleaved_high(V<uint64_t> x, V<uint64_t> y) {
+#if defined(__AVX512F__)
+  return REPARAM_SHUFFLE(x, y, 4, 12, 5, 13, 6, 14, 7, 15);
+#elif defined(__AVX2__)
+  return REPARAM_SHUFFLE(x, y, 2, 6, 3, 7);
+#else
+  return REPARAM_SHUFFLE(x, y, 1, 3);
 #endif
 }
 

@@ -79,14 +79,23 @@ def _upper_quantile(tail: mpf) -> mpf:
     raise ArithmeticError(f"no convergence at {tail}")
 
 
+def gamma_kept(y: mpf) -> mpf:
+    """`(3 log(1 + y) - 3 y + 3 y**2 / 2 - y**3) / y**4`, of Marsaglia and Tsang's test."""
+    if abs(y) < mpf(10) ** (-DIGITS // 6):
+        return -mpf(3) / 4 + 3 * y / 5
+    return (3 * mpmath.log1p(y) - 3 * y + 3 * y**2 / 2 - y**3) / y**4
+
+
 def table() -> str:
     """The header, complete."""
     with mpmath.workdps(DIGITS):
         return HEAD + "".join(_struct(kind) for kind in DEGREES) + "\n}  // namespace reparam\n"
 
 
-# Degrees of LOG, EXP, SIN, COS, NORMAL_CENTRE and NORMAL_TAIL; then the depth of the tail: p from 2**-depth on.
-DEGREES = {"float": (3, 4, 2, 2, 10, 8, 33), "double": (6, 9, 5, 5, 23, 28, 54)}
+# Degrees of LOG, EXP, SIN, COS, NORMAL_CENTRE, NORMAL_TAIL and GAMMA_KEPT; then the depth of the tail: p from
+# 2**-depth on.
+DEGREES = {"float": (3, 4, 2, 2, 10, 8, 7, 33), "double": (6, 9, 5, 5, 23, 28, 16, 54)}
+GAMMA_BOUND = mpf("0.375")
 CENTRE = 6
 HEAD = """// Made by tools/elementary.py; do not edit.
 #pragma once
@@ -98,7 +107,7 @@ template <class T> struct Elementary;
 
 
 def _struct(kind: str) -> str:
-    log, exp, sin, cos, centre, tail, depth = DEGREES[kind]
+    log, exp, sin, cos, centre, tail, kept, depth = DEGREES[kind]
     half_ln2 = mpmath.log(2) / 2
     reach = ((mpmath.sqrt(2) - 1) / (mpmath.sqrt(2) + 1)) ** 2
     quarter = (mpmath.pi / 4) ** 2
@@ -116,9 +125,11 @@ def _struct(kind: str) -> str:
         "NORMAL_TAIL": coefficients(
             lambda t: quantile_ratio(mpmath.exp(t + middle)), low - middle, high - middle, tail
         ),
+        "GAMMA_KEPT": coefficients(gamma_kept, -GAMMA_BOUND, GAMMA_BOUND, kept),
     }
     body = "".join(_array(name, kind, values) for name, values in arrays.items())
     body += f"  static constexpr {kind} NORMAL_BOUND = {CENTRE}, NORMAL_TAIL_MIDDLE = {mpmath.nstr(middle, 5)};\n"
+    body += f"  static constexpr {kind} GAMMA_BOUND = {'0.375f' if kind == 'float' else '0.375'};\n"
     return f"\ntemplate <> struct Elementary<{kind}> {{\n{body}}};\n"
 
 

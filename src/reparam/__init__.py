@@ -9,6 +9,9 @@ from reparam.estimators import (
     ARM,
     ARMS,
     MVE,
+    REBAR,
+    RELAX,
+    RODEO,
     Components,
     DisARM,
     Draw,
@@ -17,8 +20,10 @@ from reparam.estimators import (
     GumbelRao,
     GumbelSoftmax,
     GumbelTopK,
+    LearnedBaseline,
     LeaveOneOut,
     MeasureValued,
+    MovingAverage,
     Pathwise,
     ReinMax,
     ScoreFunction,
@@ -34,11 +39,15 @@ from reparam.version import __version__
 
 if TYPE_CHECKING:
     from reparam import distributions, testing
+    from reparam.diagnosis import choose, diagnose
 
 __all__ = [
     "ARM",
     "ARMS",
     "MVE",
+    "REBAR",
+    "RELAX",
+    "RODEO",
     "Components",
     "DataError",
     "DisARM",
@@ -49,8 +58,10 @@ __all__ = [
     "GumbelSoftmax",
     "GumbelTopK",
     "InvalidArgument",
+    "LearnedBaseline",
     "LeaveOneOut",
     "MeasureValued",
+    "MovingAverage",
     "NoPathwiseGradient",
     "Pathwise",
     "ReinMax",
@@ -62,7 +73,9 @@ __all__ = [
     "Unordered",
     "UnsupportedTransform",
     "__version__",
+    "choose",
     "coverage",
+    "diagnose",
     "distributions",
     "estimator_for",
     "expect",
@@ -78,10 +91,13 @@ __all__ = [
 
 # A third of the import time, for rooms that many programs never enter: imported at the first mention of their name.
 _ON_DEMAND = ("distributions", "testing")
+_NAMES_ON_DEMAND = {"choose": "reparam.diagnosis", "diagnose": "reparam.diagnosis"}
 complete_on_demand("reparam.distributions")
 
 
 def __getattr__(name: str) -> object:
     if name in _ON_DEMAND:
         return importlib.import_module(f"reparam.{name}")
+    if name in _NAMES_ON_DEMAND:
+        return getattr(importlib.import_module(_NAMES_ON_DEMAND[name]), name)
     raise AttributeError(f"module 'reparam' has no attribute {name!r}")

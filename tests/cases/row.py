@@ -13,7 +13,7 @@ from torch import distributions as td
 from reparam.special._quadrature import gauss_legendre
 
 Moments = Mapping[str, tuple[Callable[[Tensor], Tensor], Callable[..., Tensor]]]
-Path = Literal["generator", "philox", "cdf", "moments"]
+Path = Literal["generator", "quantile", "cdf", "moments"]
 EULER = 0.5772156649015329
 
 
@@ -32,7 +32,7 @@ class Case:
         parameters: in float64.
         moments: by name, a statistic of the sample and its exact expectation as a function of the parameters.
         path: what the derivative at one sample is held against. The sample itself at other parameters, at the noise of
-            a "generator" or, for a rule that rejects under a generator, of "philox"; a univariate "cdf"; or nothing but
+            a "generator" or, where the rule rejects under one, of "quantile" noise; a univariate "cdf"; or nothing but
             "moments" of first and second order, for a rule that moves several variates by distribution functions.
         cdf: `cdf(x, **parameters)`, where the class has none.
         samples: how many, for each moment.

@@ -75,7 +75,7 @@ CASES = [
         samples=4_000,
     )
     for cls, length, second, path in (
-        (VonMisesFisher, _fisher_length, _fisher_second, "philox"),
+        (VonMisesFisher, _fisher_length, _fisher_second, "quantile"),
         (PowerSpherical, _power_length, _power_second, "moments"),
     )
     for d, loc in DIRECTIONS.items()

@@ -85,7 +85,7 @@ CASES = [
             functools.partial(MultivariateStudentT, validate_args=False),
             {"df": torch.tensor(9.0, dtype=torch.float64), "loc": t(0.5, -1.0), name: value},
             _student_moments(covariance),
-            path="philox",
+            path="quantile",
             samples=4_000,
         )
         for name, value, covariance in (

@@ -19,6 +19,8 @@ def t(*values) -> Tensor:
 
 def derivatives(value: Tensor, parameter: Tensor) -> list[Tensor]:
     """Value, gradient and Hessian of each batch element: values of shape `(n,)` of parameters of shape `(n, P)`."""
+    # A gradient that is constant has no graph of its own to differentiate.
+    value = value + 0 * parameter.square().sum(-1)
     (first,) = torch.autograd.grad(value.sum(), parameter, create_graph=True)
     second = [torch.autograd.grad(g.sum(), parameter, retain_graph=True)[0] for g in first.unbind(-1)]
     return [value.detach(), first.detach(), torch.stack(second, -2)]

@@ -182,6 +182,32 @@ def test_exact_up_to_its_degree_and_biased_beyond(row: Row, order: int):
             assert abs(got / wanted - 1) > 1e-4
 
 
+@pytest.mark.parametrize(
+    ("make", "at", "points"),
+    [
+        (td.Poisson, 1e-6, _X[:30]),
+        (td.Poisson, 1000.0, torch.arange(300.0, 1900.0, dtype=torch.float64)),
+        (lambda v: td.Binomial(12, v), 1e-6, _X[:13]),
+        (lambda v: td.Binomial(12, v), 1 - 1e-6, _X[:13]),
+        (lambda v: td.NegativeBinomial(t(0.3)[0], v), 1e-5, _X[:40]),
+        (lambda v: td.NegativeBinomial(v, t(1e-5)[0]), 0.3, _X[:40]),
+    ],
+    ids=["rare", "frequent", "hardly", "nearly", "rare sums", "rare failures"],
+)
+def test_high_orders_stay_exact_where_the_law_is_narrow_or_wide(make, at: float, points: Tensor):
+    """Order 6 of costs about the nearest value: the slopes are as large as 1 / rate^5, and must not lose it."""
+    parameter = torch.tensor(at, dtype=torch.float64, requires_grad=True)
+    dist = make(parameter)
+    centre, scale = dist.mean.detach().round(), dist.stddev.detach().clamp(min=1.0)
+    for degree in range(1, 7):
+
+        def power(x: Tensor, degree: int = degree) -> Tensor:
+            return ((x - centre) / scale) ** degree
+
+        got = expected_gradient(rp.Fini(6), dist, points, power, parameter)
+        torch.testing.assert_close(got, true_gradient(dist, points, power, parameter), rtol=1e-9, atol=1e-11)
+
+
 def test_the_bias_is_of_the_first_unmatched_degree():
     """Poisson, order 2, cubic cost: E[w x^2] - d E[x^3] / 3 per log-rate is rate / 6."""
     for rate in (0.5, 3.0):
@@ -280,6 +306,14 @@ def test_impossible_and_nearly_impossible_classes_do_no_harm():
         assert torch.isfinite(y).all(), via
         assert torch.isfinite(slope).all(), via
         assert (slope[[0, 2]] != 0).all(), via
+    logit = torch.tensor([-torch.inf, 0.0, 90.0, torch.inf], requires_grad=True)
+    for via in (rp.ReinMax(1.2), rp.GumbelRao(0.5), rp.GumbelSoftmax(0.5), rp.StraightThrough()):
+        b = rp.rsample(td.Bernoulli(logits=logit, validate_args=False), (40,), via=via)
+        (slope,) = torch.autograd.grad(b.sum(), logit)
+        assert (b[:, 0] == 0).all(), via
+        assert (b[:, 3] == 1).all(), via
+        assert slope[[0, 3]].tolist() == [0.0, 0.0], via
+        assert torch.isfinite(slope).all(), via
 
 
 def test_samples_of_float32_estimate_what_enumeration_says():

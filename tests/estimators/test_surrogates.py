@@ -374,3 +374,24 @@ def test_bad_input(call, message: str):
         call()
     assert error.value.received
     assert error.value.instead
+
+
+@choices
+def test_a_second_derivative_raises_unless_the_sample_is_soft(via):
+    """In a parameter; a mixed one, in the cost's own parameters, is the first derivative's and stays."""
+    logits = torch.randn(3, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(3, dtype=torch.float64, requires_grad=True)
+    cost = ((rp.rsample(td.OneHotCategorical(logits=logits), (5,), via=via) @ weight) ** 2).sum()
+    (slope,) = torch.autograd.grad(cost, logits, create_graph=True)
+    assert torch.isfinite(torch.autograd.grad(slope[0], weight, retain_graph=True)[0]).all()
+    if via == rp.GumbelSoftmax(0.7):
+        assert torch.isfinite(torch.autograd.grad(slope[0], logits)[0]).all()
+        return
+    with pytest.raises(rp.UnsupportedTransform, match="no derivative"):
+        torch.autograd.grad(slope[0], logits)
+
+    def value(p: Tensor) -> Tensor:
+        return (rp.rsample(td.OneHotCategorical(logits=p, validate_args=False), via=via) @ weight.detach()) ** 2
+
+    with pytest.raises(rp.UnsupportedTransform, match="no derivative"):
+        torch.func.jacrev(torch.func.grad(value))(logits.detach())

@@ -10,7 +10,7 @@ import reparam as rp
 from cases import CASES, Case
 from reparam import testing
 
-NOISE = {"generator": None, "philox": rp.noise.Philox(2014)}
+NOISE = {"generator": None, "quantile": rp.noise.Sobol(2014)}
 
 
 def rows(*paths: str):
@@ -45,12 +45,12 @@ def test_vmap(case: Case):
     testing.check_vmap(functools.partial(case.make, **constant), mapped)
 
 
-@rows("generator", "philox")
+@rows("generator", "quantile")
 def test_path(case: Case):
     testing.check_path(case.make, case.parameters, noise=NOISE[case.path], draws=8)
 
 
-@rows("generator", "philox")
+@rows("generator", "quantile")
 def test_second_derivative(case: Case):
     testing.check_second_derivative(case.make, case.parameters, noise=NOISE[case.path])
 

@@ -6,6 +6,8 @@ import json
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -160,28 +162,37 @@ def test_a_full_disk_ends_the_run_and_it_goes_on_later(tmp_path, uninterrupted):
     assert outcome(tmp_path) == uninterrupted
 
 
-def check_that_a_kill_loses_nothing(folder: Path, epochs: int, after: float) -> None:
-    """Kill a run `after` seconds past its first checkpoint; resumed, it ends as one that ran straight through."""
-    with launched(folder / "killed", epochs) as process:
-        wait_for_a_checkpoint(folder / "killed", process)
+def kill_and_resume(folder: Path, process: subprocess.Popen[str], after: float, resume: Callable[[], Any]) -> None:
+    """Kill a run that has just begun, `after` seconds past its first checkpoint, and go on with it."""
+    with process:
+        wait_for_a_checkpoint(folder, process)
         time.sleep(after)
         process.kill()
     assert process.returncode == -signal.SIGKILL
-    assert not (folder / "killed" / "summary.json").exists()
-    config = Config(epochs=epochs, threads=1)
-    train(config, resume=folder / "killed")
-    train(config, folder / "straight")
-    assert outcome(folder / "killed") == outcome(folder / "straight")
+    assert not (folder / "summary.json").exists()
+    resume()
 
 
 def test_kill_9_loses_nothing(tmp_path):
-    check_that_a_kill_loses_nothing(tmp_path, 60, random.uniform(0, 0.2))
+    config, killed = Config(epochs=60, threads=1), tmp_path / "killed"
+    process = launched(killed, config.epochs)
+    kill_and_resume(killed, process, random.uniform(0, 0.2), lambda: train(config, resume=killed))
+    train(config, tmp_path / "straight")
+    assert outcome(killed) == outcome(tmp_path / "straight")
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("after", [random.Random(instant).uniform(0, 5) for instant in range(10)])
-def test_kill_9_at_ten_instants_loses_nothing(tmp_path, after):
-    check_that_a_kill_loses_nothing(tmp_path, 600, after)
+def test_kill_9_at_ten_instants_loses_nothing(tmp_path):
+    """The VAE of the demo, 40 epochs of it, each step in a checkpoint."""
+    config = vae.Config(epochs=40, nll_samples=1)
+    vae.train(config, tmp_path / "straight", console=QUIET)
+    for instant in range(10):
+        killed = tmp_path / str(instant)
+        words = ["--epochs", "40", "--nll-samples", "1", "--checkpoint-seconds", "0", "--out", str(killed)]
+        process = subprocess.Popen([sys.executable, "-m", "reparam.cli", "train", "vae", *words], text=True)
+        resume = partial(vae.train, config, resume=killed, console=QUIET)
+        kill_and_resume(killed, process, random.uniform(0, 5), resume)
+        assert outcome(killed) == outcome(tmp_path / "straight")
 
 
 @pytest.mark.parametrize(
@@ -197,6 +208,7 @@ def test_kill_9_at_ten_instants_loses_nothing(tmp_path, after):
         {"accelerator": "abacus"},
         {"accelerator": "cuda"},
         {"precision": "3-true"},
+        {"precision": "16-mixed"},
         {"strategy": "tango"},
     ],
     ids=str,
@@ -207,6 +219,22 @@ def test_bad_settings(tmp_path, change):
         train(replace(Config(), **change), tmp_path / "run")
     assert f"{next(iter(change))} = {next(iter(change.values()))!r}" in caught.value.received
     assert not (tmp_path / "run").exists()
+
+
+def test_half_precision_trains_nearly_the_same(tmp_path):
+    config = vae.Config(epochs=1, hidden=8, latent=2, nll_samples=1)
+    single = vae.train(config, tmp_path / "32", console=QUIET)
+    half = vae.train(replace(config, precision="bf16-mixed"), tmp_path / "16", console=QUIET)
+    assert half["test_elbo"] != single["test_elbo"]
+    assert half["test_elbo"] == pytest.approx(single["test_elbo"], rel=0.01)
+
+
+@pytest.mark.long
+def test_a_compiled_step_trains_the_same(tmp_path):
+    config = vae.Config(epochs=1, hidden=8, latent=2, nll_samples=1)
+    eager = vae.train(config, tmp_path / "eager", console=QUIET)
+    compiled = vae.train(replace(config, compile=True), tmp_path / "compiled", console=QUIET)
+    assert compiled["test_elbo"] == pytest.approx(eager["test_elbo"], rel=1e-4)
 
 
 def test_out_and_resume_exclude_each_other(tmp_path):

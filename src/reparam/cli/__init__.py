@@ -1,4 +1,4 @@
-"""The command line: `reparam trick | train RECIPE | coverage | info`.
+"""The command line: `reparam trick | train RECIPE | coverage | diagnose | info`.
 
 Each command is imported when it is asked for, so that `reparam trick` runs after a plain install. What goes wrong is
 printed in its three parts on standard error, and the exit status is 2.
@@ -25,6 +25,7 @@ COMMANDS = {
     "trick": Command("reparam.cli.trick", "one sample, its loss and its gradients (--explain tells why)"),
     "train": Command("reparam.cli.train", "train a recipe and leave a run folder"),
     "coverage": Command("reparam.cli.coverage", "every distribution and the gradient its samples carry"),
+    "diagnose": Command("reparam.cli.diagnose", "bias, variance and cost of estimators on a cost given as text"),
     "info": Command("reparam.cli.info", "versions and what this installation can use"),
 }
 

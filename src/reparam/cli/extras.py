@@ -7,7 +7,10 @@ from contextlib import contextmanager
 
 from reparam.errors import ReparamError
 
-EXTRAS = {"train": ("numpy", "safetensors", "pooch", "matplotlib", "tomli", "tomli_w", "lightning_fabric")}
+EXTRAS = {
+    "plot": ("matplotlib",),
+    "train": ("numpy", "safetensors", "pooch", "matplotlib", "tomli", "tomli_w", "lightning_fabric", "gymnasium"),
+}
 
 
 class MissingExtra(ReparamError, ImportError):

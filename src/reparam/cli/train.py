@@ -20,6 +20,8 @@ RECIPES = {
     "mixture": "reparam.recipes.mixture",
     "bnn": "reparam.recipes.bnn",
     "discrete-vae": "reparam.recipes.discrete_vae",
+    "sac": "reparam.recipes.sac",
+    "policy-gradient": "reparam.recipes.policy_gradient",
 }
 
 

@@ -4,6 +4,7 @@ from reparam.estimators.arm import ARM
 from reparam.estimators.arms import ARMS
 from reparam.estimators.arrangement import GumbelTopK, SoftSort
 from reparam.estimators.base import Draw, Estimator, ParticleEstimator, Proposal, particle_weights
+from reparam.estimators.baselines import Baseline, LearnedBaseline, MovingAverage
 from reparam.estimators.components import Components
 from reparam.estimators.disarm import DisARM
 from reparam.estimators.enumeration import Enumerate
@@ -11,6 +12,9 @@ from reparam.estimators.finite_order import MVE, Fini
 from reparam.estimators.gumbel import GumbelRao, GumbelSoftmax
 from reparam.estimators.measure_valued import MeasureValued
 from reparam.estimators.pathwise import Pathwise
+from reparam.estimators.rebar import REBAR
+from reparam.estimators.relax import RELAX
+from reparam.estimators.rodeo import RODEO
 from reparam.estimators.score import LeaveOneOut, ScoreFunction
 from reparam.estimators.slope import slope
 from reparam.estimators.straight_through import ReinMax, StraightThrough
@@ -23,6 +27,10 @@ __all__ = [
     "ARM",
     "ARMS",
     "MVE",
+    "REBAR",
+    "RELAX",
+    "RODEO",
+    "Baseline",
     "Components",
     "DisARM",
     "Draw",
@@ -32,8 +40,10 @@ __all__ = [
     "GumbelRao",
     "GumbelSoftmax",
     "GumbelTopK",
+    "LearnedBaseline",
     "LeaveOneOut",
     "MeasureValued",
+    "MovingAverage",
     "ParticleEstimator",
     "Pathwise",
     "Proposal",

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from reparam.checks import as_sample_shape
-from reparam.estimators.surrogate import TemperedEstimator, cannot_serve, change, widened
+from reparam.estimators.surrogate import TemperedEstimator, cannot_serve, cooled, moved, widened
 from reparam.noise import Noise, NoiseSource, as_source
 from reparam.pathwise import parameter_like
 
@@ -38,10 +38,12 @@ class GumbelTopK(TemperedEstimator):
     Gradient:
         To the logits, of the relaxed subset; biased twice: the k largest of perturbed logits are drawn one by one
         without replacement, which is not the law of a KSubset (values are biased too, unless the logits are equal or k
-        is 1 or n), and relaxed. One evaluation a draw, of a cost that must be differentiable.
+        is 1 or n), and relaxed. One evaluation a draw, of a cost that must be differentiable. A hard sample
+        differentiates once.
 
     Errors:
-        `InvalidArgument` for another distribution and a temperature that is not positive.
+        `InvalidArgument` for another distribution and a temperature that is not positive. `UnsupportedTransform` for a
+        second derivative of a hard sample.
 
     References:
         Xie and Ermon, Reparameterizable Subset Sampling via Continuous Relaxations, IJCAI 2019. Kool, van Hoof and
@@ -64,11 +66,11 @@ class GumbelTopK(TemperedEstimator):
         k, keys = dist.k, _keys(dist, sample_shape, noise)
         soft, left = torch.zeros_like(keys), keys
         for _ in range(k):
-            share = torch.softmax(self.cooled(left - left.detach().amax(-1, keepdim=True)), -1)
+            share = torch.softmax(cooled(left - left.detach().amax(-1, keepdim=True), self.temperature), -1)
             soft = soft + share
             left = left + (1 - share).clamp(min=_TAKEN).log()
         if self.hard:
-            soft = torch.zeros_like(keys).scatter(-1, keys.topk(k, -1).indices, 1.0) + change(soft)
+            soft = torch.zeros_like(keys).scatter(-1, keys.topk(k, -1).indices, 1.0) + moved(soft)
         return soft.to(dist.logits.dtype)
 
 
@@ -94,10 +96,12 @@ class SoftSort(TemperedEstimator):
         `(*sample_shape, *batch_shape, n, n)`, to be applied to the items. Base noise is standard exponential.
 
     Gradient:
-        To the logits, of the relaxed ranking; biased. One evaluation a draw, of a cost that must be differentiable.
+        To the logits, of the relaxed ranking; biased. One evaluation a draw, of a cost that must be differentiable. A
+        hard sample differentiates once.
 
     Errors:
-        `InvalidArgument` for another distribution and a temperature that is not positive.
+        `InvalidArgument` for another distribution and a temperature that is not positive. `UnsupportedTransform` for a
+        second derivative of a hard sample.
 
     References:
         Prillo and Eisenschlos, SoftSort: A Continuous Relaxation for the argsort Operator, ICML 2020.
@@ -119,14 +123,14 @@ class SoftSort(TemperedEstimator):
 
     def _soft(self, scores: Tensor) -> Tensor:
         ranked = scores.sort(-1, descending=True).values
-        return torch.softmax(self.cooled(-(ranked.unsqueeze(-1) - scores.unsqueeze(-2)).abs()), -1)
+        return torch.softmax(cooled(-(ranked.unsqueeze(-1) - scores.unsqueeze(-2)).abs(), self.temperature), -1)
 
     def _relax(self, dist: Distribution, sample_shape: torch.Size, noise: NoiseSource) -> Tensor:
         scores = _scores(self, dist, sample_shape, noise)
         items = torch.arange(scores.shape[-1], dtype=scores.dtype, device=scores.device)
         places = (self._soft(scores) * items).sum(-1)
         if self.hard:
-            places = scores.argsort(-1, descending=True) + change(places)
+            places = scores.argsort(-1, descending=True) + moved(places)
         return places.to(parameter_like(dist).dtype)
 
 

@@ -58,13 +58,15 @@ class Estimator(abc.ABC):
         unbiased: whether value and gradient are right on average.
         coupled: whether its points are to be compared with each other: what a program draws after them, given them,
             is then drawn with common random numbers.
-        weighs: whether the estimate is the weighted sum of the costs, so that the estimator can join a program; False
-            where `combine` needs the cost itself.
     """
 
     unbiased: ClassVar[bool]
     coupled: ClassVar[bool] = False
-    weighs: ClassVar[bool] = True
+
+    @property
+    def weighs(self) -> bool:
+        """Whether the estimate is the weighted sum of the costs, as programs need it: not where `combine` does more."""
+        return True
 
     @abc.abstractmethod
     def evaluations(self, dist: Distribution) -> int:

@@ -70,7 +70,7 @@ def _decisions(
     batch = len(dist.batch_shape)
     shape = yes.shape
     flipped = yes.detach() > no.detach()
-    rare = torch.where(flipped, no, yes).reshape(*shape[:batch], -1)
+    rare = torch.where(flipped, no, yes).flatten(batch)
 
     def decode(bits: Tensor) -> Tensor:
         return site(bits.reshape(bits.shape[0], *shape)).reshape(bits.shape[0], *dist.batch_shape, *dist.event_shape)

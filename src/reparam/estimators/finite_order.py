@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -12,13 +13,14 @@ from torch.distributions import Distribution
 from reparam.checks import all_true, summary
 from reparam.errors import InvalidArgument
 from reparam.estimators._choice import FAMILIES, Choice, as_choice
-from reparam.estimators._moments import central_moments
+from reparam.estimators._moments import central_moments, is_discrete
+from reparam.estimators._quadratic import quadratic, quadratic_slope
 from reparam.estimators.sampling import sample
 from reparam.estimators.straight_through import StraightThrough
 from reparam.estimators.support import support_size
-from reparam.estimators.surrogate import SurrogateEstimator, cannot_serve, change, require_count
+from reparam.estimators.surrogate import SurrogateEstimator, cannot_serve, moved, require_count, widened
 from reparam.noise import NoiseSource
-from reparam.pathwise import has_rule, parameter_like
+from reparam.pathwise import parameter_like
 
 _ONE_HOT = (td.OneHotCategorical, td.OneHotCategoricalStraightThrough)
 
@@ -39,20 +41,22 @@ class Fini(SurrogateEstimator):
         samples: how many draws `expect` makes, by keyword.
 
     Shapes and dtypes:
-        As the distribution's sample, in the dtype of its parameters: exact discrete values. Slopes are computed in
-        float64; an order above 2 solves a D x D system for each batch element. Any noise that the distribution's
-        sampler takes.
+        As the distribution's sample, in the dtype of its parameters: exact discrete values. Any noise that the
+        distribution's sampler takes.
 
     Gradient:
         To every parameter. Exact on average for the costs that are polynomials of degree up to D in the sample; biased
-        for every other, by the terms beyond. One evaluation a draw, of a cost that must be differentiable. A second
-        derivative estimates nothing. Poisson, Bernoulli, Binomial, NegativeBinomial, Geometric, BetaBinomial and
-        Categorical (in its index) have every order that their support carries; any other discrete univariate law with a
-        mean and a variance has orders 1 and 2; a OneHotCategorical, whose polynomials are of its vector, likewise.
+        for every other, by the terms beyond. One evaluation a draw, of a cost that must be differentiable. It
+        differentiates once.
+
+        Poisson, Bernoulli, Binomial, NegativeBinomial and Geometric have every order that their support carries, by
+        their orthogonal polynomials; BetaBinomial and Categorical (in its index) too, from order 3 on by enumerating
+        the support and solving a D x D system in float64; any other discrete univariate law with a mean and a variance
+        has orders 1 and 2; a OneHotCategorical, whose polynomials are of its vector, likewise.
 
     Errors:
         `InvalidArgument` for other distributions and orders, for an order above the number of values, and where the
-        variance is zero.
+        variance is zero. `UnsupportedTransform` for a second derivative.
 
     References:
         He and Wu, Extending Pathwise Gradients to Discrete Random Variables via Finite-Order Relaxation, 2026.
@@ -79,13 +83,21 @@ class Fini(SurrogateEstimator):
             choice = as_choice(self, dist)
             unit = choice.draw(sample_shape, noise)
             return choice.finish(unit + _least_slope(choice, unit))
-        moments = [] if has_rule(dist) else central_moments(dist, 2 * self.order - 2)
+        slope = self._slope(dist)
+        x, like = sample(dist, sample_shape, noise), parameter_like(dist)
+        return x.to(like.dtype) + slope(x).to(like.dtype)
+
+    def _slope(self, dist: Distribution) -> Callable[[Tensor], Tensor]:
+        """The slope as a function of the sample: zero, with a derivative in the parameters."""
+        law = quadratic(dist, widened if self.order == 2 else torch.Tensor.double)
+        if law is not None:
+            _require_spread(dist, law.variance, self.order)
+            return lambda x: quadratic_slope(x, law, self.order)
+        moments = central_moments(dist, 2 * self.order - 2) if is_discrete(dist) else []
         if not moments:
             raise cannot_serve(self, dist, f"discrete univariate distributions with {2 * self.order - 2} known moments")
         _require_spread(dist, moments[1], self.order)
-        x = sample(dist, sample_shape, noise)
-        like = parameter_like(dist)
-        return x.to(like.dtype) + _scalar_slope(x, moments, self.order).to(like.dtype)
+        return lambda x: _moment_slope(x, moments, self.order)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,10 +120,11 @@ class MVE(SurrogateEstimator):
 
     Gradient:
         To logits or probs; exact for costs that are quadratic in the sample, biased for others. One evaluation a draw,
-        of a cost that must be differentiable. A second derivative estimates nothing.
+        of a cost that must be differentiable. It differentiates once.
 
     Errors:
-        `InvalidArgument` for another distribution, and where `probs` is 0 or 1.
+        `InvalidArgument` for another distribution, and where `probs` is 0 or 1. `UnsupportedTransform` for a second
+        derivative.
 
     References:
         Hooper and Shekhovtsov, Generalized and Optimal Straight-Through Estimators, AISTATS 2026. He and Wu, 2026 (the
@@ -151,24 +164,24 @@ def _require_spread(dist: Distribution, variance: Tensor, order: int) -> None:
         )
 
 
-def _scalar_slope(x: Tensor, moments: list[Tensor], order: int) -> Tensor:
+def _moment_slope(x: Tensor, moments: list[Tensor], order: int) -> Tensor:
     """The slope at x times the change of the parameters: zero, with the derivative that the moments have.
 
     With u the standardised sample and G the matrix of E[u^(j + k)], the slope is the sum over d of (G^-1 v(u))_d, v the
     powers of u, times the derivative of E[u^d] / d about a mean that stays.
     """
     mean, scale = moments[0].detach(), moments[1].detach().sqrt()
-    moved, centred = change(moments[0]), x.double() - mean
+    drift, centred = moved(moments[0]), x.to(mean.dtype) - mean
     if order == 2:
-        return moved + centred / (2 * scale.square()) * change(moments[1])
+        return drift + centred / (2 * scale.square()) * moved(moments[1])
     still = [torch.ones_like(scale), torch.zeros_like(scale)]
     still += [moment.detach() / scale**n for n, moment in enumerate(moments[1:], start=2)]
     gram = torch.stack([torch.stack(still[j : j + order], -1) for j in range(order)], -2)
     powers = torch.stack([(centred / scale) ** n for n in range(order)], -1)
     weights = (torch.linalg.inv(gram) @ powers.unsqueeze(-1)).squeeze(-1)
-    slope = weights[..., 0] * moved
+    slope = weights[..., 0] * drift
     for d in range(2, order + 1):
-        rate = change(moments[d - 1]) / scale ** (d - 1) + d * still[d - 1] * moved
+        rate = moved(moments[d - 1]) / scale ** (d - 1) + d * still[d - 1] * drift
         slope = slope + weights[..., d - 1] * rate / d
     return slope
 
@@ -181,7 +194,7 @@ def _least_slope(choice: Choice, unit: Tensor) -> Tensor:
     p^\top)` and G is the Laplacian of the weights :math:`\frac{p_i p_j}{p_i + p_j}`. The equation is solved with
     :math:`p p^\top` added to G, which picks one of its solutions, and each row divided by :math:`p_i`.
     """
-    p, move = torch.softmax(choice.logits.detach(), -1), change(choice.logits)
+    p, move = torch.softmax(choice.logits.detach(), -1), choice.move
     total = p.unsqueeze(-1) + p.unsqueeze(-2)
     share = torch.where(total > 0, p.unsqueeze(-2) / torch.where(total > 0, total, 1.0), 0.0)
     eye = torch.eye(p.shape[-1], dtype=p.dtype, device=p.device)

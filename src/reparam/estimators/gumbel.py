@@ -9,9 +9,8 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from reparam.estimators._choice import as_choice
-from reparam.estimators.surrogate import TemperedEstimator, change, require_count
+from reparam.estimators.surrogate import TemperedEstimator, cooled, moved, require_count
 from reparam.noise import NoiseSource
-from reparam.pathwise.sampling import unit_vector
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,10 +34,11 @@ class GumbelSoftmax(TemperedEstimator):
     Gradient:
         To logits or probs, of the relaxed sample; biased, because the cost is seen at points that never occur (value
         and gradient) or, with `hard`, because the slope there is not the difference between points. One evaluation a
-        draw, of a cost that must be differentiable. A hard sample's second derivative estimates nothing.
+        draw, of a cost that must be differentiable. A hard sample differentiates once.
 
     Errors:
         `InvalidArgument` for another distribution, a temperature that is not positive, and where `probs` is 0 or 1.
+        `UnsupportedTransform` for a second derivative.
 
     References:
         Jang, Gu and Poole, Categorical Reparameterization with Gumbel-Softmax, ICLR 2017. Maddison, Mnih and Teh, The
@@ -58,11 +58,8 @@ class GumbelSoftmax(TemperedEstimator):
     def _relax(self, dist: Distribution, sample_shape: torch.Size, noise: NoiseSource) -> Tensor:
         choice = as_choice(self, dist)
         keys = choice.perturbed(sample_shape, noise)
-        # The largest first, so that what is divided by a low temperature is zero for the winner.
-        soft = torch.softmax(self.cooled(keys - keys.detach().amax(-1, keepdim=True)), -1)
-        if not self.hard:
-            return choice.finish(soft)
-        return choice.finish(unit_vector(keys.argmax(-1), keys.shape[-1]) + change(soft))
+        soft = choice.soft(keys, self.temperature)
+        return choice.finish(choice.hard(keys) + moved(soft) if self.hard else soft)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,10 +80,11 @@ class GumbelRao(TemperedEstimator):
 
     Gradient:
         To logits or probs; the mean of `GumbelSoftmax(temperature, hard=True)`, so as biased, with less variance. One
-        evaluation a draw, of a cost that must be differentiable. A second derivative estimates nothing.
+        evaluation a draw, of a cost that must be differentiable. It differentiates once.
 
     Errors:
-        `InvalidArgument` as `GumbelSoftmax`, and for base noise as a tensor.
+        `InvalidArgument` as `GumbelSoftmax`, and for base noise as a tensor. `UnsupportedTransform` for a second
+        derivative.
 
     References:
         Paulus, Maddison and Krause, Rao-Blackwellizing the Straight-Through Gumbel-Softmax Gradient Estimator, ICLR
@@ -108,24 +106,7 @@ class GumbelRao(TemperedEstimator):
 
     def _relax(self, dist: Distribution, sample_shape: torch.Size, noise: NoiseSource) -> Tensor:
         choice = as_choice(self, dist)
-        unit = choice.draw(sample_shape, noise)
-        move = change(choice.logits).unsqueeze(-2)
+        chosen, move = choice.draw(sample_shape, noise), choice.move
         with torch.no_grad():
-            keys = _conditional_keys(choice.logits, unit, self.inner, noise)
-            soft = torch.softmax(self.cooled(keys - keys.amax(-1, keepdim=True)), -1)
-        slope = soft * (move - (soft * move).sum(-1, keepdim=True))
-        return choice.finish(unit + self.cooled(slope.mean(-2)))
-
-
-def _conditional_keys(logits: Tensor, unit: Tensor, count: int, noise: NoiseSource) -> Tensor:
-    """Perturbed logits, of shape `(..., count, C)`, given that the unit vector's class has the largest.
-
-    With standard exponential E and Z the sum of the weights, the winner's key is -log(E_D / Z) and another's is
-    -log(E_j / weight_j + E_D / Z).
-    """
-    log_weights = torch.log_softmax(logits, -1).unsqueeze(-2)
-    shape = (*unit.shape[:-1], unit.shape[-1], count)
-    waiting = noise.exponential(shape, logits.dtype, logits.device).log().movedim(-1, -2)
-    won = unit.unsqueeze(-2) > 0
-    first = torch.where(won, waiting, 0.0).sum(-1, keepdim=True)
-    return -torch.where(won, first, torch.logaddexp(waiting - log_weights, first))
+            soft = choice.soft(choice.perturbed_given(chosen, self.inner, noise), self.temperature)
+        return choice.finish(chosen + cooled(choice.slope(soft, move).mean(0), self.temperature))

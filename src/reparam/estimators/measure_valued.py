@@ -80,8 +80,8 @@ class MeasureValued(Estimator):
         event = len(site.event_shape)
         moved = [_replaced(base, move.point.reshape(base.shape), event) for move in coupling.moves]
         weights = _weights(coupling, site, (*lead, sites)) / self.samples
-        points = torch.cat([base.unsqueeze(0), *moved]).reshape(-1, *dist.batch_shape, *dist.event_shape)
-        return Draw(points, weights.flatten(0, 1))
+        points = torch.cat([base.unsqueeze(0), *moved]).flatten(0, 1)
+        return Draw(points.reshape(len(points), *dist.batch_shape, *dist.event_shape), weights.flatten(0, 1))
 
 
 def _site(dist: Distribution) -> Distribution:
@@ -111,7 +111,7 @@ def _replaced(base: Tensor, moved: Tensor, event: int) -> Tensor:
 
 def _weights(coupling: Coupling, site: Distribution, shape: tuple[int, ...]) -> Tensor:
     """Of shape `(1 + moves * sites, S, *batch_shape)`: one for the draw, slopes for what stands beside it."""
-    others = _others(coupling, site, shape[-1])
+    others = _others(coupling, site, shape)
     slopes = [slope(move.parameter, move.slope * others).reshape(shape) for move in coupling.moves]
     draw = torch.ones(shape[:-1], dtype=parameter_like(site).dtype, device=coupling.base.device)
     draw = draw - sum(one.sum(-1) for one in slopes)
@@ -120,10 +120,10 @@ def _weights(coupling: Coupling, site: Distribution, shape: tuple[int, ...]) -> 
     return torch.cat([draw.unsqueeze(0), *(one.movedim(-1, 0) for one in slopes)])
 
 
-def _others(coupling: Coupling, site: Distribution, sites: int) -> Tensor | float:
+def _others(coupling: Coupling, site: Distribution, shape: tuple[int, ...]) -> Tensor | float:
     """For each site the magic box of all the others of its event, of shape `(S, *site.batch_shape)`."""
-    ratio = log_ratio(site, coupling.base) if sites > 1 and coupling.moves else None
+    ratio = log_ratio(site, coupling.base) if shape[-1] > 1 and coupling.moves else None
     if ratio is None:
         return 1.0
-    flat = ratio.reshape(*ratio.shape[:1], -1, sites)
+    flat = ratio.reshape(shape)
     return torch.exp(flat.sum(-1, keepdim=True) - flat).reshape(ratio.shape)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch import distributions as td
 from torch.autograd import forward_ad
 from torch.distributions import Distribution, constraints
 
 from reparam.checks import all_true, summary, wants_validation, wrapped
 from reparam.errors import InvalidArgument
-from reparam.estimators.base import ParticleEstimator, Proposal, require_samples
+from reparam.estimators.base import Cost, Draw, ParticleEstimator, Proposal, require_samples
+from reparam.estimators.baselines import Baseline
 from reparam.estimators.sampling import sample
 from reparam.estimators.support import is_logits
+from reparam.estimators.training import descend, trainable
 from reparam.noise import NoiseSource
 
 
@@ -62,10 +65,12 @@ class ScoreFunction(ParticleEstimator):
 
     Args:
         samples: the number of draws K.
+        baseline: what is subtracted from the cost, such as `rp.MovingAverage()` or `rp.LearnedBaseline(network)`.
 
     Gradient:
         With respect to every parameter `log_prob` depends on; unbiased, at every order of differentiation; K
-        evaluations of a cost that may be a black box. The variance is high; `LeaveOneOut` adds a baseline.
+        evaluations of a cost that may be a black box. The variance is high; `LeaveOneOut` adds a baseline that needs no
+        state. One with a state is not for programs, where a variable's own cost is not known.
 
     Errors:
         `InvalidArgument` where `probs` lies on the boundary of its simplex, where no score exists.
@@ -82,15 +87,53 @@ class ScoreFunction(ParticleEstimator):
     """
 
     unbiased: ClassVar[bool] = True
+    baseline: Baseline | None = dataclasses.field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         require_samples(type(self).__name__, self.samples, 1)
+        if not isinstance(self.baseline, Baseline | None):
+            raise InvalidArgument(
+                "a baseline must be a module that expects a cost before the draw is made",
+                received=f"baseline = {self.baseline!r}",
+                instead="rp.MovingAverage(), or rp.LearnedBaseline(network)",
+            )
+
+    @property
+    def weighs(self) -> bool:
+        """Whether there is no baseline with a state, which only the cost of one variable can teach."""
+        return self.baseline is None
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Those of the baseline, for an optimiser."""
+        return iter(()) if self.baseline is None else self.baseline.parameters()
+
+    def draw(self, dist: Distribution, noise: NoiseSource) -> Draw:
+        """Ask the baseline, then draw."""
+        draw = super().draw(dist, noise)
+        return draw if self.baseline is None else ExpectedDraw(draw.points, draw.weights, self.baseline(dist))
+
+    def combine(self, draw: Draw, costs: Tensor, f: Cost) -> Tensor:
+        """The weighted sum of what differs from the baseline; the baseline then learns."""
+        total = super().combine(draw, costs, f)
+        if not isinstance(draw, ExpectedDraw) or self.baseline is None or not torch.is_grad_enabled():
+            return total
+        weight = draw.weights.sum(0)
+        total = total - (weight - weight.detach()) * draw.expected.detach().to(weight.dtype)
+        error = self.baseline.learn(draw.expected, costs) if self.baseline.training else None
+        return total if error is None else descend(total, error, trainable(self.baseline))
 
     def propose(self, dist: Distribution, sample_shape: torch.Size, noise: NoiseSource) -> Proposal:
         """Detached points and their log-ratio."""
         refuse_boundary(dist)
         points = sample(dist, sample_shape, noise)
         return Proposal(points, log_ratio(dist, points))
+
+
+@dataclasses.dataclass(frozen=True)
+class ExpectedDraw(Draw):
+    """Points and weights, and what the baseline expected."""
+
+    expected: Tensor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,7 +152,7 @@ class LeaveOneOut(ScoreFunction):
         to the cost changes nothing, which a bare score function cannot say.
 
     Errors:
-        `InvalidArgument` for fewer than two draws, and where `probs` lies on the boundary.
+        `InvalidArgument` for fewer than two draws, for another baseline, and where `probs` lies on the boundary.
 
     References:
         Mnih and Rezende, Variational Inference for Monte Carlo Objectives, ICML 2016. Kool, van Hoof and Welling, Buy 4
@@ -128,3 +171,9 @@ class LeaveOneOut(ScoreFunction):
 
     def __post_init__(self) -> None:
         require_samples(type(self).__name__, self.samples, 2)
+        if self.baseline is not None:
+            raise InvalidArgument(
+                "rp.LeaveOneOut has a baseline of its own",
+                received=f"baseline = {self.baseline!r}",
+                instead="rp.ScoreFunction(samples, baseline)",
+            )

@@ -9,11 +9,11 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from reparam.estimators._choice import as_choice
-from reparam.estimators._moments import mean_of
+from reparam.estimators._moments import is_discrete, mean_of
 from reparam.estimators.sampling import sample
-from reparam.estimators.surrogate import SurrogateEstimator, TemperedEstimator, cannot_serve, change
+from reparam.estimators.surrogate import SurrogateEstimator, TemperedEstimator, cannot_serve, moved
 from reparam.noise import NoiseSource
-from reparam.pathwise import has_rule, parameter_like
+from reparam.pathwise import parameter_like
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,11 +33,11 @@ class StraightThrough(SurrogateEstimator):
 
     Gradient:
         To every parameter the mean depends on; exact for costs that are linear in the sample, biased for others: up to
-        3.5 times off. One evaluation a draw, of a cost that must be differentiable. A second derivative estimates
-        nothing.
+        3.5 times off. One evaluation a draw, of a cost that must be differentiable. It differentiates once.
 
     Errors:
-        `InvalidArgument` for a distribution without a mean, and for one whose samples move by themselves.
+        `InvalidArgument` for a distribution without a mean, and for a continuous one.
+        `UnsupportedTransform` for a second derivative.
 
     References:
         Bengio, Leonard and Courville, arXiv 1308.3432, 2013. Ahmed, Zeng, Niepert and Van den Broeck, SIMPLE, ICLR
@@ -52,11 +52,11 @@ class StraightThrough(SurrogateEstimator):
     """
 
     def _relax(self, dist: Distribution, sample_shape: torch.Size, noise: NoiseSource) -> Tensor:
-        mean = None if has_rule(dist) else mean_of(dist)
+        mean = mean_of(dist) if is_discrete(dist) else None
         if mean is None:
             raise cannot_serve(self, dist, "discrete distributions with a mean")
         like = parameter_like(dist)
-        return sample(dist, sample_shape, noise).to(like.dtype) + change(mean).to(like.dtype)
+        return sample(dist, sample_shape, noise).to(like.dtype) + moved(mean).to(like.dtype)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,10 +78,11 @@ class ReinMax(TemperedEstimator):
 
     Gradient:
         To logits or probs; at temperature 1 exact for costs that are quadratic in the sample, biased for others. One
-        evaluation a draw, of a cost that must be differentiable. A second derivative estimates nothing.
+        evaluation a draw, of a cost that must be differentiable. It differentiates once.
 
     Errors:
         `InvalidArgument` for another distribution, a temperature that is not positive, and where `probs` is 0 or 1.
+        `UnsupportedTransform` for a second derivative.
 
     References:
         Liu, Dong, Liu, Yu and Gao, Bridging Discrete and Backpropagation: Straight-Through and Beyond, NeurIPS 2023.
@@ -96,14 +97,6 @@ class ReinMax(TemperedEstimator):
 
     def _relax(self, dist: Distribution, sample_shape: torch.Size, noise: NoiseSource) -> Tensor:
         choice = as_choice(self, dist)
-        unit = choice.draw(sample_shape, noise)
-        logits, move = choice.logits.detach(), change(choice.logits)
-        below_top = logits - logits.amax(-1, keepdim=True)
-        middle = (unit + torch.softmax(self.cooled(below_top), -1)) / 2
-        slope = 2 * _softmax_slope(middle, move) - _softmax_slope(torch.softmax(logits, -1), move) / 2
-        return choice.finish(unit + slope)
-
-
-def _softmax_slope(probabilities: Tensor, move: Tensor) -> Tensor:
-    """How probabilities move with their logits."""
-    return probabilities * (move - (probabilities * move).sum(-1, keepdim=True))
+        chosen, move, logits = choice.draw(sample_shape, noise), choice.move, choice.logits.detach()
+        middle = (chosen + choice.soft(logits, self.temperature)) / 2
+        return choice.finish(chosen + 2 * choice.slope(middle, move) - choice.slope(choice.soft(logits), move) / 2)

@@ -9,15 +9,17 @@ from __future__ import annotations
 import abc
 import dataclasses
 import math
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch import distributions as td
 from torch.distributions import Distribution
 
-from reparam.errors import InvalidArgument
+from reparam.errors import InvalidArgument, UnsupportedTransform
 from reparam.estimators.base import Cost, Draw, ParticleEstimator, Proposal
+from reparam.kernels.implicit import attach
 from reparam.noise import NoiseSource
 
 
@@ -64,22 +66,56 @@ class TemperedEstimator(SurrogateEstimator):
         super().__post_init__()
         require_positive(self, "temperature")
 
-    def cooled(self, x: Tensor) -> Tensor:
-        """`x / temperature`, of x whose largest entry is zero, or of a slope.
 
-        A quotient of two floats that differ is beyond the range of `exp` long before the floor, so the floor changes no
-        sample; it keeps quotient and slope finite.
-        """
-        return x / max(self.temperature, _COLDEST)
-
-
+# A quotient of two floats that differ is beyond the range of `exp` long before this floor, so that it changes no
+# sample; it keeps quotients and their slopes finite.
 _COLDEST = 1e-25
 
 
-def change(x: Tensor) -> Tensor:
-    """Zero, with the derivative of x where x is finite: what a slope multiplies."""
-    finite = torch.where(torch.isfinite(x), x, 0.0)
-    return finite - finite.detach()
+def cooled(x: Tensor, temperature: float) -> Tensor:
+    """`x / temperature`, of keys or of a slope."""
+    return x if temperature == 1 else x / max(temperature, _COLDEST)
+
+
+def moved(x: Tensor) -> Tensor:
+    """Zero, with the first derivative of x and no second one: what a slope multiplies."""
+    return attach(_once, torch.zeros_like(x), x)
+
+
+def _once(zero: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> tuple[Tensor]:
+    one = torch.ones_like(zero)
+    # torch's compiler refuses a second backward pass by itself.
+    return (one if torch.compiler.is_compiling() or not torch.is_grad_enabled() else one + _NoSlope.apply(*parameters),)
+
+
+class _NoSlope(torch.autograd.Function):
+    """Zero, and an error where anyone asks how it moves."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return torch.zeros_like(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        raise _first_order()
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor) -> Tensor:
+        raise _first_order()
+
+
+def _first_order() -> UnsupportedTransform:
+    return UnsupportedTransform(
+        "a surrogate's slope has no derivative: a second derivative would estimate nothing",
+        received="a second differentiation of a surrogate's sample in a parameter",
+        instead="an unbiased estimator, such as rp.LeaveOneOut(4), which is right at every order",
+    )
 
 
 def widened(x: Tensor) -> Tensor:

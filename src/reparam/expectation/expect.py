@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, overload
 
 import torch
 from torch import Tensor
@@ -17,14 +18,49 @@ from reparam.expectation.program import Sampler
 from reparam.noise import Noise, as_source
 
 
+class Run(NamedTuple):
+    """What an expectation was estimated from: returned beside it by `expect(..., aux=True)`.
+
+    Attributes:
+        draws: the points of each variable in the order of drawing, of shape `(*axes, *batch_shape, *event_shape)`.
+        weights: those of a cost that depends on everything drawn, of shape `(*axes, *batch_shape)`, differentiable.
+        outputs: what the cost or program returned beside its cost.
+    """
+
+    draws: tuple[Tensor, ...]
+    weights: Tensor
+    outputs: Any
+
+
+@overload
 def expect(
-    f: Callable[..., Tensor],
+    f: Callable[..., Tensor | None],
     dist: Distribution | None = None,
     estimator: Estimator | None = None,
     *,
     samples: int | None = None,
     noise: Noise = None,
-) -> Tensor:
+    aux: Literal[False] = False,
+) -> Tensor: ...
+@overload
+def expect(
+    f: Callable[..., tuple[Tensor | None, Any]],
+    dist: Distribution | None = None,
+    estimator: Estimator | None = None,
+    *,
+    samples: int | None = None,
+    noise: Noise = None,
+    aux: Literal[True],
+) -> tuple[Tensor, Run]: ...
+def expect(
+    f: Callable[..., Any],
+    dist: Distribution | None = None,
+    estimator: Estimator | None = None,
+    *,
+    samples: int | None = None,
+    noise: Noise = None,
+    aux: bool = False,
+) -> Tensor | tuple[Tensor, Run]:
     r"""Estimate :math:`E[f(x)]` so that its gradient estimates the gradient of the expectation.
 
     .. math:: E[f(x)] \approx \sum_k w_k(\theta) f(x_k)
@@ -34,12 +70,14 @@ def expect(
             of shape `(K, *batch_shape)`: each batch element is credited with its own cost only, which holds when cost i
             depends on draw i alone (wrap the batch in `Independent` otherwise). Without one, `f` is a program: it takes
             `sample`, calls `sample(dist)` or `sample(dist, estimator)` for each random variable in turn, and returns a
-            cost of shape `(*axes, *batch_shape)`.
+            cost of shape `(*axes, *batch_shape)`; `sample.cost(c, of=z)` adds a cost that is credited to z and what
+            lies upstream of it only.
         dist: a distribution; None for a program.
         estimator: how to estimate; `estimator_for(dist)` unless given.
         samples: how many draws, for an estimator that draws them; the number of parallel runs of a program (one, unless
             given).
         noise: where draws come from, as in `rsample`.
+        aux: `f` returns `(cost, outputs)`, and `expect` returns `(value, Run(draws, weights, outputs))`.
 
     Returns:
         A tensor of shape `batch_shape`.
@@ -70,9 +108,7 @@ def expect(
                 received=f"estimator={estimator!r} without a distribution",
                 instead="sample(dist, estimator) inside the program",
             )
-        runs = _run_count(samples)
-        sampler = Sampler(runs, as_source(noise, torch.Size((runs,))))
-        return _not_nan(sampler.combine(f(sampler)))
+        return _program(f, _run_count(samples), noise, aux)
     if not isinstance(dist, Distribution):
         raise InvalidArgument(
             "dist must be a torch.distributions.Distribution",
@@ -84,10 +120,31 @@ def expect(
     own = getattr(estimator, "samples", None)
     draws = torch.Size() if own is None else torch.Size((own,))
     draw = estimator.draw(dist, as_source(noise, draws))
-    costs = f(draw.points)
+    costs, outputs = _split(f(draw.points), aux)
     _check_costs(costs, draw)
-    result = estimator.combine(draw, costs, f)
-    return _not_nan(result) if wants_validation(dist) else result
+    result = estimator.combine(draw, costs, (lambda x: f(x)[0]) if aux else f)
+    result = _not_nan(result) if wants_validation(dist) else result
+    return (result, Run((draw.points,), draw.weights, outputs)) if aux else result
+
+
+def _program(f: Callable[..., Any], runs: int, noise: Noise, aux: bool) -> Tensor | tuple[Tensor, Run]:
+    sampler = Sampler(runs, as_source(noise, torch.Size((runs,))))
+    cost, outputs = _split(f(sampler), aux)
+    value = _not_nan(sampler.combine(cost))
+    return (value, Run(sampler.draws, sampler.weights(), outputs)) if aux else value
+
+
+def _split(returned: Any, aux: bool) -> tuple[Any, Any]:
+    """The cost and what came beside it."""
+    if not aux:
+        return returned, None
+    if not isinstance(returned, tuple) or len(returned) != 2:
+        raise InvalidArgument(
+            "with aux=True the cost or program returns a pair (cost, outputs)",
+            received=f"{type(returned).__name__}",
+            instead="return cost, {'accuracy': accuracy}, or aux=False",
+        )
+    return returned
 
 
 def _run_count(samples: int | None) -> int:

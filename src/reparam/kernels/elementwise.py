@@ -12,6 +12,8 @@ from reparam.kernels import memory
 from reparam.kernels.implicit import Slopes, attach
 from reparam.kernels.native import native
 
+# Every function that asked for a kernel, and so what `reparam info` speaks of.
+FUNCTIONS: list[Elementwise] = []
 _INDEX = {name: index for index, name in enumerate(native.elementwise_names())} if native is not None else {}
 
 
@@ -35,28 +37,31 @@ class Elementwise:
         self.name = name
         self.reference = reference
         self.slopes = slopes
+        FUNCTIONS.append(self)
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """The function's value, of the broadcast shape, with its derivative."""
-        if not self.serves(inputs):
+        if not serves(self.name, inputs):
             return self.reference(*inputs)
-        shape = inputs[0].shape
-        if any(t.shape != shape for t in inputs):
-            inputs = torch.broadcast_tensors(*inputs)
-        if memory.visible(inputs):
-            value = run(self.name, inputs)
-        else:
-            value = elementwise_op(self.name, [t.detach() for t in inputs])
-        return attach(self.slopes, value, *inputs)
+        return attach(self.slopes, evaluate(self.name, inputs), *inputs)
 
-    def serves(self, inputs: Sequence[Tensor]) -> bool:
-        """Whether the kernel is there for these inputs."""
-        dtype = inputs[0].dtype
-        return (
-            self.name in _INDEX
-            and dtype in memory.DTYPES
-            and all(t.dtype == dtype and t.device.type == "cpu" for t in inputs)
-        )
+
+def serves(name: str, inputs: Sequence[Tensor]) -> bool:
+    """Whether there is a kernel for these inputs."""
+    if name not in _INDEX:
+        return False
+    dtype = inputs[0].dtype
+    return dtype in memory.DTYPES and all(t.dtype == dtype and t.device.type == "cpu" for t in inputs)
+
+
+def evaluate(name: str, inputs: Sequence[Tensor]) -> Tensor:
+    """The kernel's value, of the broadcast shape, without a derivative."""
+    shape = inputs[0].shape
+    if any(t.shape != shape for t in inputs):
+        inputs = torch.broadcast_tensors(*inputs)
+    if memory.visible(inputs):
+        return run(name, inputs)
+    return elementwise_op(name, [t.detach() for t in inputs])
 
 
 def run(name: str, inputs: Sequence[Tensor]) -> Tensor:

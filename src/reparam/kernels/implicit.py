@@ -32,19 +32,41 @@ def attach(slopes: Slopes, x: Tensor, *parameters: Tensor) -> Tensor:
     """
     if not watched(parameters):
         return x
-    full = [p.expand(x.shape) for p in parameters]
     if not torch._C._are_functorch_transforms_active() and not _dual():
-        return _Plain.apply(slopes, x, *full)  # pyright: ignore[reportReturnType]
+        return _node(_Plain, slopes, x, *parameters)
+    full = [p.expand(x.shape) for p in parameters]
     if torch.compiler.is_compiling():
         return _by_operations(slopes, x, full)
     return _Transformable.apply(slopes, x, *full)  # pyright: ignore[reportReturnType]
 
 
+def drawn(draw: Callable[..., Tensor], slopes: Slopes, *parameters: Tensor) -> Tensor:
+    """The sample `draw(*parameters)`, with the derivative of `attach`: for samplers that see parameters as numbers.
+
+    In eager mode the sampler runs inside the one node of autograd, where nothing has to be detached first; that is a
+    third of the call overhead of a small sample.
+    """
+    if torch._C._are_functorch_transforms_active() or _dual():
+        return attach(slopes, draw(*(p.detach() for p in parameters)), *parameters)
+    if not watched(parameters):
+        return draw(*parameters)
+    return _node(_Drawn, draw, slopes, *parameters)
+
+
+def _node(function: type[torch.autograd.Function], *arguments: Any) -> Any:
+    """`function.apply` without its own look for `torch.func` transforms, here absent: a third of its cost."""
+    if torch.compiler.is_compiling():
+        return function.apply(*arguments)
+    return super(torch.autograd.Function, function).apply(*arguments)  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def watched(parameters: Iterable[Tensor]) -> bool:
     """Whether anyone may ask for a derivative in these parameters."""
-    if torch._C._are_functorch_transforms_active() or _dual():
-        return True
-    return torch.is_grad_enabled() and any(p.requires_grad for p in parameters)
+    if torch.is_grad_enabled():
+        for parameter in parameters:
+            if parameter.requires_grad:
+                return True
+    return torch._C._are_functorch_transforms_active() or _dual()
 
 
 def _dual() -> bool:
@@ -54,13 +76,18 @@ def _dual() -> bool:
 def _pull_back(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     x, *parameters = ctx.saved_tensors
     needed = ctx.needs_input_grad[2:]
-    slopes = ctx.slopes(x, parameters, needed)
-    wanted = zip(slopes, needed, strict=True)
-    return (None, None, *(grad * slope if want and slope is not None else None for slope, want in wanted))
+    full = [p if p.shape == x.shape else p.expand(x.shape) for p in parameters]
+    slopes = ctx.slopes(x, full, needed)
+    wanted = zip(slopes, needed, parameters, strict=True)
+    return (
+        None,
+        None,
+        *((grad * slope).sum_to_size(p.shape) if want and slope is not None else None for slope, want, p in wanted),
+    )
 
 
 class _Plain(torch.autograd.Function):
-    """The cheap door: a third of the call overhead of the next one."""
+    """The cheap door: a third of the call overhead of the next one. It broadcasts by itself, in the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, slopes: Slopes, x: Tensor, *parameters: Tensor) -> Tensor:
@@ -72,6 +99,17 @@ class _Plain(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         return _pull_back(ctx, grad)
+
+
+class _Drawn(_Plain):
+    """The cheap door, with the sampler inside."""
+
+    @staticmethod
+    def forward(ctx: Any, draw: Callable[..., Tensor], slopes: Slopes, *parameters: Tensor) -> Tensor:
+        out = draw(*parameters)
+        ctx.slopes = slopes
+        ctx.save_for_backward(out, *parameters)
+        return out
 
 
 class _Transformable(torch.autograd.Function):

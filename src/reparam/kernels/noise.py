@@ -1,4 +1,4 @@
-"""Counter-based base noise from a native kernel, and the normal law that regenerates its noise instead of storing it."""
+"""Counter-based base noise from a native kernel, and a normal law that makes its noise anew instead of storing it."""
 
 from __future__ import annotations
 
@@ -108,7 +108,8 @@ def scaled_normal(loc: Tensor, scale: Tensor, shape: Sequence[int], place: Place
     of its operations. All of it agrees bit for bit, and with `noise("normal", ...)`.
 
     Args:
-        loc, scale: of one dtype; they broadcast to the shape.
+        loc: the mean; it broadcasts to the shape.
+        scale: the standard deviation, of the same dtype.
         shape: the draw's.
         place: where its noise stands.
     """

@@ -16,6 +16,9 @@ from torch import Tensor
 
 from reparam.checks import all_true, summary, values_visible
 from reparam.errors import InvalidArgument
+from reparam.kernels import memory
+from reparam.kernels.noise import serves
+from reparam.noise.philox import Philox
 
 
 @runtime_checkable
@@ -73,6 +76,14 @@ class TorchStream:
         else:
             u = torch.rand(shape, generator=self.generator, dtype=dtype, device=device)
         return u.clamp(min=torch.finfo(dtype).eps / 4)
+
+    def counters(self, parameters: Sequence[Tensor]) -> NoiseSource | None:
+        """A counter-based source seeded by this one, where a kernel can be fed by it and is worth that; else None."""
+        like = parameters[0]
+        if like.numel() < _WORTH_A_SEED or not (serves(like.dtype, like.device) and memory.visible(parameters)):
+            return None
+        seed = torch.randint((1 << 63) - 1, (), generator=self.generator)
+        return Philox(int(seed)).bind(torch.Size())
 
     def exponential(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
         """Torch's own sampler, which on a CPU takes the logarithm in float64; elsewhere the quantile of a uniform.
@@ -142,6 +153,8 @@ def _require(values: Tensor, kind: str, holds, wording: str) -> Tensor:
     return values
 
 
+# Below so many elements torch's own samplers are done before a seed is drawn and bound.
+_WORTH_A_SEED = 1024
 _GLOBAL_STREAM = TorchStream()
 _NO_SAMPLES = torch.Size()
 
@@ -153,12 +166,13 @@ class BoundNoise:
     appends its dimensions at the end: the sample dimensions stay in front, since `Antithetic` and `Sobol` couple
     along them and `Philox` numbers the rows of the first.
 
-    A rule that stands on a sampler of torch's own (a rejection sampler, which no base noise of a fixed shape can
-    feed) looks at `is_torch_stream` first, and draws by the quantile transform where it is false::
+    A law that is sampled by rejection, which no base noise of a fixed shape can feed, is asked of `variate` first;
+    where that is None, torch's own sampler serves torch's stream, and the quantile transform every other source::
 
-        if noise.is_torch_stream:
+        x = noise.variate("gamma", concentration)
+        if x is None and noise.is_torch_stream:
             x = torch._standard_gamma(concentration, generator=noise.generator)
-        else:
+        elif x is None:
             x = gammaincinv(concentration, noise.uniform())
 
     Attributes:
@@ -215,9 +229,24 @@ class BoundNoise:
         return self.source.normal(self.shape if shape is None else shape, self.like.dtype, self.like.device)
 
     def scaled_normal(self, loc: Tensor, scale: Tensor) -> Tensor:
-        """The sum `loc + scale * eps`, of the draw's shape: a source that can make eps anew in backward does not store it."""
+        """The sum `loc + scale * eps`, of the draw's shape; eps is not stored where the source can make it anew."""
         fused = None if self.is_torch_stream else getattr(self.source, "scaled_normal", None)
         return loc + self.normal() * scale if fused is None else fused(loc, scale, self.shape)
+
+    def variate(self, law: str, *parameters: Tensor) -> Tensor | None:
+        """A draw of a law that is sampled by rejection, without a derivative; None where the source has no such way.
+
+        `Philox` has it, and torch's stream where a kernel serves: there the generator gives the seed.
+
+        Args:
+            law: gamma, log_gamma, von_mises, poisson or binomial.
+            parameters: the law's, expanded to the shape of the draw.
+        """
+        source = self.source
+        if isinstance(source, TorchStream):
+            source = source.counters(parameters)
+        sampler = getattr(source, "variate", None)
+        return None if sampler is None else sampler(law, parameters)
 
     def uniform(self, shape: Sequence[int] | None = None) -> Tensor:
         """Uniform noise in the open interval (0, 1), of the draw's shape unless another is given."""

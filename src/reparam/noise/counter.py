@@ -93,6 +93,25 @@ def as_word(value: int | Tensor, device: torch.device) -> Tensor:
     return torch.full((), value, dtype=torch.int64, device=device)
 
 
+def rows_of(index: int | Tensor, shape: Sequence[int], device: torch.device) -> Tensor:
+    """The numbers of a draw's rows: of its first dimension, or of as many as an index tensor has."""
+    check_index(index, shape)
+    first = as_word(index, device)
+    if first.ndim or not len(shape):
+        return first
+    return first + torch.arange(shape[0], device=device)
+
+
+def check_index(index: int | Tensor, shape: Sequence[int]) -> None:
+    """Raise `InvalidArgument` for an index tensor that does not have the shape of the draw's first dimensions."""
+    if isinstance(index, Tensor) and index.ndim and tuple(index.shape) != tuple(shape[: index.ndim]):
+        raise InvalidArgument(
+            "an index tensor must have the shape of the draw's first dimensions",
+            received=f"index of shape {tuple(index.shape)} for a draw of shape {tuple(shape)}",
+            instead="one index for each row, or the index of the first row as an int",
+        )
+
+
 def check_word(name: str, value: int | Tensor, bound: int, instead: str, *, dimensions: int | None = None) -> None:
     """Raise `InvalidArgument` unless `value` is an int in `[0, bound)`, or an integer tensor where those serve.
 

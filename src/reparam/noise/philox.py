@@ -11,8 +11,9 @@ from torch import Tensor
 
 from reparam.errors import InvalidArgument
 from reparam.kernels import noise as kernels
-from reparam.noise.counter import as_word, check_word, random_words, same_fields
+from reparam.noise.counter import check_index, check_word, random_words, rows_of, same_fields
 from reparam.noise.quantile import QuantileStream
+from reparam.noise.variates import variate
 
 # The variable that no user's can be: its words scramble Sobol points.
 SCRAMBLING = 0xFFFF
@@ -27,10 +28,12 @@ class Philox:
               (j,\, i,\, \text{step},\, \text{variable}) + \tfrac12\right)\right)
 
     with *i* the global index of the row, *j* the place inside the row, and *w* = 53 bits in float64, 32 in
-    every other dtype. The value is immutable: the same object gives the same numbers however often, in
+    every other dtype. Laws with parameters that have no such transform (Gamma and what is made of it, von Mises, Poisson,
+    binomial) are sampled by rejection, each number from counters of its own. The value is immutable: the same object gives the same numbers however often, in
     whatever thread or process, and whichever part of the rows is asked for. A draw in parts equals the whole
-    draw, bit for bit, in eager mode on one kind of device; between devices the integers and the uniform
-    noise agree bit for bit, the normal and exponential noise up to the rounding of `ndtri` and `log`.
+    draw, bit for bit, in eager mode on one kind of device; between devices, and between the native kernels and torch's
+    operations, the integers and the uniform noise agree bit for bit, the normal and exponential noise up to rounding,
+    and a number sampled by rejection up to rounding or, once in about :math:`10^7` float32 numbers, to another candidate.
 
     A row is one entry of the draw's first dimension: the first of `sample_shape` if there is one, else of
     the batch. What one draw asks for in succession (the two gammas of a Beta; the variables of a program)
@@ -108,7 +111,7 @@ class PhiloxStream(QuantileStream):
     def cells(self, shape: Sequence[int], width: int, device: torch.device) -> Tensor:
         """The next request's integers: one word each, or 53 bits of two."""
         value, tag = self.value, self._next_tag()
-        rows = _rows(value.index, shape, device)
+        rows = rows_of(value.index, shape, device)
         per_cell = 2 if width > 32 else 1
         count = math.prod(shape[rows.ndim :]) * per_cell
         words = random_words(rows, count, seed=value.seed, step=value.step, tag=tag)
@@ -141,10 +144,14 @@ class PhiloxStream(QuantileStream):
             return loc + self.normal(shape, scale.dtype, scale.device) * scale
         return kernels.scaled_normal(loc, scale, shape, self.place(shape))
 
+    def variate(self, law: str, parameters: Sequence[Tensor]) -> Tensor:
+        """A draw of a law that is sampled by rejection, of the parameters' shape and without a derivative."""
+        return variate(law, parameters, self.place(parameters[0].shape))
+
     def place(self, shape: Sequence[int]) -> kernels.Place:
         """The next request's place in the stream."""
         value = self.value
-        _check_index(value.index, shape)
+        check_index(value.index, shape)
         return kernels.Place(value.seed, value.step, self._next_tag(), value.index)
 
     def _next_tag(self) -> int:
@@ -156,20 +163,3 @@ class PhiloxStream(QuantileStream):
             )
         self.requests += 1
         return self.value.variable << 16 | (self.requests - 1)
-
-
-def _rows(index: int | Tensor, shape: Sequence[int], device: torch.device) -> Tensor:
-    _check_index(index, shape)
-    first = as_word(index, device)
-    if first.ndim or not len(shape):
-        return first
-    return first + torch.arange(shape[0], device=device)
-
-
-def _check_index(index: int | Tensor, shape: Sequence[int]) -> None:
-    if isinstance(index, Tensor) and index.ndim and tuple(index.shape) != tuple(shape[: index.ndim]):
-        raise InvalidArgument(
-            "an index tensor must have the shape of the draw's first dimensions",
-            received=f"index of shape {tuple(index.shape)} for a draw of shape {tuple(shape)}",
-            instead="one index for each row, or the index of the first row as an int",
-        )

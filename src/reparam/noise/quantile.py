@@ -21,31 +21,51 @@ class QuantileStream(abc.ABC):
     def cells(self, shape: Sequence[int], width: int, device: torch.device) -> Tensor:
         """Integers (int64) in `[0, 2**width)`, `width` being 32 or 53; each call is a new piece of noise."""
 
-    def _tails(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-        # The probability of the nearer tail, at the middle of the cell, so that neither tail loses digits.
-        width = 53 if dtype == torch.float64 else 32
-        cells = self.cells(shape, width, device)
-        upper = cells >= 1 << (width - 1)
-        nearer = torch.where(upper, (1 << width) - 1 - cells, cells)
-        return (nearer.to(_compute_dtype(dtype)) + 0.5) * 2.0**-width, upper
-
     def normal(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
         """Standard normal noise by the inverse distribution function."""
-        p, upper = self._tails(shape, dtype, device)
-        x = torch.special.ndtri(p)
-        return torch.where(upper, -x, x).to(dtype)
+        return normal_quantile(self.cells(shape, width_of(dtype), device), dtype)
 
     def uniform(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
         """Uniform noise in the open interval (0, 1)."""
-        p, upper = self._tails(shape, dtype, device)
-        return into_open_interval(torch.where(upper, 1 - p, p).to(dtype))
+        return uniform_quantile(self.cells(shape, width_of(dtype), device), dtype)
 
     def exponential(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
         """Standard exponential noise, `-log(1 - u)`: small values keep their digits, as large ones do."""
-        p, upper = self._tails(shape, dtype, device)
-        e = -torch.where(upper, p.log(), torch.log1p(-p)).to(dtype)
-        # Of the dtypes torch has, only float16 is too narrow for the smallest value, 2**-33.
-        return e.clamp(min=torch.finfo(dtype).tiny) if dtype == torch.float16 else e
+        return exponential_quantile(self.cells(shape, width_of(dtype), device), dtype)
+
+
+def width_of(dtype: torch.dtype) -> int:
+    """How many bits number the cells that this dtype is made from."""
+    return 53 if dtype == torch.float64 else 32
+
+
+def normal_quantile(cells: Tensor, dtype: torch.dtype) -> Tensor:
+    """The standard normal quantile at the middle of each cell."""
+    p, upper = _tails(cells, dtype)
+    x = torch.special.ndtri(p)
+    return torch.where(upper, -x, x).to(dtype)
+
+
+def uniform_quantile(cells: Tensor, dtype: torch.dtype) -> Tensor:
+    """The middle of each cell of the unit interval."""
+    p, upper = _tails(cells, dtype)
+    return into_open_interval(torch.where(upper, 1 - p, p).to(dtype))
+
+
+def exponential_quantile(cells: Tensor, dtype: torch.dtype) -> Tensor:
+    """The standard exponential quantile at the middle of each cell."""
+    p, upper = _tails(cells, dtype)
+    e = -torch.where(upper, p.log(), torch.log1p(-p)).to(dtype)
+    # Of the dtypes torch has, only float16 is too narrow for the smallest value, 2**-33.
+    return e.clamp(min=torch.finfo(dtype).tiny) if dtype == torch.float16 else e
+
+
+def _tails(cells: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    # The probability of the nearer tail, at the middle of the cell, so that neither tail loses digits.
+    width = width_of(dtype)
+    upper = cells >= 1 << (width - 1)
+    nearer = torch.where(upper, (1 << width) - 1 - cells, cells)
+    return (nearer.to(_compute_dtype(dtype)) + 0.5) * 2.0**-width, upper
 
 
 def into_open_interval(u: Tensor) -> Tensor:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 from torch._C._functorch import CVmapInterpreterPtr, RandomnessType, TransformType, get_interpreter_stack
 
-from reparam.checks import values_visible
+from reparam.kernels import memory
 from reparam.kernels.implicit import attach
 from reparam.noise import BoundNoise
-from reparam.special.gamma import gamma_dlogx_dconcentration, log_gammaincinv
+from reparam.special.gamma import gamma_dlogx_dconcentration, gamma_dx_dconcentration, log_gammaincinv
 
 
 def log_gamma(concentration: Tensor, noise: BoundNoise, shape: Sequence[int] | None = None) -> Tensor:
@@ -25,10 +25,13 @@ def log_gamma(concentration: Tensor, noise: BoundNoise, shape: Sequence[int] | N
 def draw_log_gamma(concentration: Tensor, noise: BoundNoise, shape: Sequence[int] | None = None) -> Tensor:
     r"""The same without a gradient.
 
-    Under torch's stream it is :math:`\log G + \log(U) / a` with G a Gamma of concentration a + 1 (Stuart, 1962), exact
-    for every a; under any other noise, the quantile.
+    Under counters, by rejection. Under torch's stream, where no kernel serves, it is :math:`\log G + \log(U) / a` with
+    G a Gamma of concentration a + 1 (Stuart, 1962), exact for every a; under any other noise, the quantile.
     """
     a = concentration.detach().expand(noise.shape if shape is None else tuple(shape))
+    x = noise.variate("log_gamma", a)
+    if x is not None:
+        return x
     if noise.is_torch_stream and not _one_stream_for_a_batch():
         return torch._standard_gamma(a + 1, **_generator(noise)).log() + noise.uniform(a.shape).log() / a
     return log_gammaincinv(a, noise.uniform(a.shape).double().log()).to(a.dtype)
@@ -41,17 +44,30 @@ def draw_log_gamma_ratio(above: Tensor, below: Tensor, noise: BoundNoise, shape:
     return log_x - log_y
 
 
-def draw_moderate_gamma(concentration: Tensor, noise: BoundNoise) -> Tensor | None:
-    """A standard Gamma variate itself, without a gradient, where none of them can leave the floats and all can be seen.
+def moderate_gamma(noise: BoundNoise, *parameters: Tensor, floor: float = 0.5) -> Callable[..., Tensor] | None:
+    """A sampler of standard Gammas themselves, where none of them can leave the floats and all can be seen; else None.
 
-    Half the operations of the logarithm's way, for the concentrations most people use.
+    Half the operations of the logarithm's way, for the concentrations most people use: from 1/2 up, which is where the
+    parameters are at `floor`. The sampler takes concentrations, and dimensions to append to the draw's.
     """
-    if concentration.device.type != "cpu" or not values_visible() or not noise.is_torch_stream:
+    if not (noise.is_torch_stream or hasattr(noise.source, "variate")):
         return None
-    a = concentration.detach()
-    if a.numel() == 0 or a.min() < 0.5:
-        return None
-    return torch._standard_gamma(a.expand(noise.shape), **_generator(noise))
+    for parameter in parameters:
+        if (memory.least(parameter) or 0) < floor:
+            return None
+
+    def sampler(concentration: Tensor, *trailing: int) -> Tensor:
+        shape = (*noise.shape, *trailing)
+        a = concentration if concentration.shape == shape else concentration.expand(shape)
+        x = noise.variate("gamma", a)
+        return torch._standard_gamma(a, noise.generator) if x is None else x
+
+    return sampler
+
+
+def gamma_slope(x: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> tuple[Tensor]:
+    """The derivative of a standard Gamma in its concentration, as `attach` and `drawn` want it."""
+    return (gamma_dx_dconcentration(parameters[0], x),)
 
 
 def _slope(log_x: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> tuple[Tensor]:

@@ -6,20 +6,26 @@ logit: at a = b = 1e-3 the logit is of the order of 1000 and x is 0 or 1 to any 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.distributions import Beta, FisherSnedecor
 
-from reparam.kernels.implicit import attach
+from reparam.kernels.implicit import attach, drawn
 from reparam.noise import BoundNoise
-from reparam.pathwise._log_gamma import draw_log_gamma_ratio
+from reparam.pathwise._log_gamma import draw_log_gamma_ratio, moderate_gamma
 from reparam.pathwise._precision import rounded_once
 from reparam.pathwise._range import exp_in_range
 from reparam.pathwise.registry import register
 from reparam.special.beta import beta_dlogit_dconcentration0, beta_dlogit_dconcentration1
 
+# Logits of the smallest normal float and of 1 - eps: beyond them the sigmoid may round to 0 and to 1.
+_LOGIT_LIMITS = {
+    dtype: (math.log(torch.finfo(dtype).tiny), -math.log(torch.finfo(dtype).eps))
+    for dtype in (torch.float32, torch.float64)
+}
 _IMPLICIT = "implicit; Figurnov, Mohamed and Mnih, NeurIPS 2018"
 
 
@@ -27,7 +33,18 @@ _IMPLICIT = "implicit; Figurnov, Mohamed and Mnih, NeurIPS 2018"
 @rounded_once
 def beta(dist: Beta, noise: BoundNoise) -> Tensor:
     """The sigmoid of a Beta logit, kept off 0 and 1, where the density may be infinite."""
-    x = torch.sigmoid(beta_logit(dist.concentration1, dist.concentration0, noise))
+    both = dist._dirichlet.concentration
+    a, b = both.unbind(-1)
+    standard = moderate_gamma(noise, both)
+    if standard is not None:
+        limits = _LOGIT_LIMITS[both.dtype]
+
+        def logit_of(*_: Tensor) -> Tensor:
+            x, y = standard(both, 2).unbind(-1)
+            return x.div(y).log_().clamp_(*limits)
+
+        return torch.sigmoid(drawn(logit_of, _slopes, a, b))
+    x = torch.sigmoid(beta_logit(a, b, noise))
     limits = torch.finfo(x.dtype)
     return x.clamp(limits.tiny, 1 - limits.eps / 2)
 
@@ -36,6 +53,14 @@ def beta(dist: Beta, noise: BoundNoise) -> Tensor:
 @rounded_once
 def fisher_snedecor(dist: FisherSnedecor, noise: BoundNoise) -> Tensor:
     """The odds of a Beta(df1 / 2, df2 / 2) times df2 / df1."""
+    standard = moderate_gamma(noise, dist.df1, dist.df2, floor=1.0)
+    if standard is not None:
+        return drawn(
+            lambda df1, df2: standard(df1 / 2).mul_(df2).div_(standard(df2 / 2).mul_(df1)),
+            _fisher_snedecor_slopes,
+            dist.df1,
+            dist.df2,
+        )
     return exp_in_range(beta_logit(dist.df1 / 2, dist.df2 / 2, noise) + (dist.df2 / dist.df1).log())
 
 
@@ -48,3 +73,12 @@ def _slopes(logit: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool])
     a, b = parameters
     kernels = (beta_dlogit_dconcentration1, beta_dlogit_dconcentration0)
     return [kernel(a, b, logit) if want else None for kernel, want in zip(kernels, needed, strict=True)]
+
+
+def _fisher_snedecor_slopes(f: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> list[Tensor | None]:
+    df1, df2 = parameters
+    slopes = _slopes((f * df1 / df2).log(), (df1 / 2, df2 / 2), needed)
+    return [
+        None if slope is None else f * (slope / 2 - sign / df)
+        for slope, sign, df in zip(slopes, (1, -1), parameters, strict=True)
+    ]

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.distributions import Chi2, Gamma, InverseGamma
 
-from reparam.kernels.implicit import attach
+from reparam.kernels.implicit import drawn
 from reparam.noise import BoundNoise
-from reparam.pathwise._log_gamma import draw_moderate_gamma, log_gamma
+from reparam.pathwise._log_gamma import log_gamma, moderate_gamma
 from reparam.pathwise._precision import rounded_once
 from reparam.pathwise._range import exp_in_range
 from reparam.pathwise.registry import register
@@ -27,31 +27,45 @@ _IMPLICIT = "implicit; Figurnov, Mohamed and Mnih, NeurIPS 2018"
 @rounded_once
 def gamma(dist: Gamma, noise: BoundNoise) -> Tensor:
     """A standard Gamma over the rate."""
-    x = draw_moderate_gamma(dist.concentration, noise)
-    if x is None:
+    standard = moderate_gamma(noise, dist.concentration)
+    if standard is None:
         return exp_in_range(log_gamma(dist.concentration, noise) - dist.rate.log())
-    return attach(_slope, x, dist.concentration) / dist.rate
+    return drawn(lambda a, rate: standard(a).div_(rate), _gamma_slopes, dist.concentration, dist.rate)
 
 
 @register(Chi2, kind="implicit", parameters=("df",), reference=_IMPLICIT)
 @rounded_once
 def chi2(dist: Chi2, noise: BoundNoise) -> Tensor:
     """Twice a standard Gamma of half the degrees of freedom."""
-    x = draw_moderate_gamma(dist.concentration, noise)
-    if x is None:
+    standard = moderate_gamma(noise, dist.concentration)
+    if standard is None:
         return exp_in_range(log_gamma(dist.concentration, noise) + math.log(2))
-    return 2 * attach(_slope, x, dist.concentration)
+    return drawn(lambda a: (x := standard(a)).add_(x), _chi2_slope, dist.concentration)
 
 
 @register(InverseGamma, kind="implicit", reference=_IMPLICIT)
 @rounded_once
 def inverse_gamma(dist: InverseGamma, noise: BoundNoise) -> Tensor:
     """The rate over a standard Gamma, whose logarithm is finite where the Gamma underflows."""
-    x = draw_moderate_gamma(dist.concentration, noise)
-    if x is None:
+    standard = moderate_gamma(noise, dist.concentration)
+    if standard is None:
         return exp_in_range(dist.rate.log() - log_gamma(dist.concentration, noise))
-    return dist.rate / attach(_slope, x, dist.concentration)
+    return drawn(lambda a, rate: rate / standard(a), _inverse_gamma_slopes, dist.concentration, dist.rate)
 
 
-def _slope(x: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> tuple[Tensor]:
-    return (gamma_dx_dconcentration(parameters[0], x),)
+# One derivative for the whole sample, the scale included: a node of autograd costs as much as sixty-four Gammas.
+
+
+def _gamma_slopes(y: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> list[Tensor | None]:
+    a, rate = parameters
+    return [gamma_dx_dconcentration(a, y * rate) / rate if needed[0] else None, -y / rate if needed[1] else None]
+
+
+def _chi2_slope(y: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> list[Tensor]:
+    return [2 * gamma_dx_dconcentration(parameters[0], y / 2)]
+
+
+def _inverse_gamma_slopes(y: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> list[Tensor | None]:
+    a, rate = parameters
+    x = rate / y
+    return [-y * gamma_dx_dconcentration(a, x) / x if needed[0] else None, y / rate if needed[1] else None]

@@ -16,6 +16,7 @@ from torch.distributions import Distribution
 
 from reparam.errors import InvalidArgument
 from reparam.noise import BoundNoise, NoiseSource, SharedNoise, TorchStream
+from reparam.noise.philox import PhiloxStream
 from reparam.pathwise.registry import draw, has_rule, parameter_like
 
 Sampler = Callable[..., Tensor]
@@ -115,23 +116,41 @@ def geometric(dist: td.Geometric, noise: BoundNoise) -> Tensor:
 
 @register_sampler(td.Poisson)
 def poisson(dist: td.Poisson, noise: BoundNoise) -> Tensor:
-    """By torch's sampler."""
-    return torch.poisson(dist.rate.expand(noise.shape), generator=stream(noise, dist))
+    """By rejection, from counters or by torch's sampler."""
+    rate = dist.rate.expand(noise.shape)
+    count = _from_counters("poisson", noise, rate)
+    return torch.poisson(rate, generator=stream(noise, dist)) if count is None else count
 
 
 @register_sampler(td.Binomial)
 def binomial(dist: td.Binomial, noise: BoundNoise) -> Tensor:
-    """By torch's sampler."""
-    generator = stream(noise, dist)
-    return torch.binomial(dist.total_count.expand(noise.shape), dist.probs.expand(noise.shape), generator=generator)
+    """By rejection, from counters or by torch's sampler."""
+    total_count, probs = dist.total_count.to(dist.probs.dtype).expand(noise.shape), dist.probs.expand(noise.shape)
+    count = _from_counters("binomial", noise, total_count, probs)
+    return torch.binomial(total_count, probs, generator=stream(noise, dist)) if count is None else count
 
 
 @register_sampler(td.NegativeBinomial)
 def negative_binomial(dist: td.NegativeBinomial, noise: BoundNoise) -> Tensor:
     """A Poisson variate whose rate is a Gamma's."""
-    generator = stream(noise, dist)
-    mixing = torch._standard_gamma(dist.total_count.expand(noise.shape), generator)
-    return torch.poisson(mixing * dist.logits.exp(), generator=generator)
+    total_count, odds = dist.total_count.to(dist.logits.dtype).expand(noise.shape), dist.logits.exp()
+    mixing = _from_counters("gamma", noise, total_count)
+    if mixing is None:
+        generator = stream(noise, dist)
+        return torch.poisson(torch._standard_gamma(total_count, generator) * odds, generator=generator)
+    count = _from_counters("poisson", noise, mixing * odds)
+    assert count is not None
+    return count
+
+
+def _from_counters(law: str, noise: BoundNoise, *parameters: Tensor) -> Tensor | None:
+    """A draw by rejection from a source of counters; None from any other, torch's own streams too."""
+    # No fixed number of base draws, so nothing to share: the samples are independent.
+    source = noise.source.source if isinstance(noise.source, SharedNoise) else noise.source
+    if not isinstance(source, PhiloxStream):
+        return None
+    wide = [p if p.dtype == torch.float64 else p.float() for p in parameters]
+    return source.variate(law, wide).to(parameters[0].dtype)
 
 
 @register_sampler(td.Multinomial)

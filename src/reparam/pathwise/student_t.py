@@ -8,28 +8,40 @@ import torch
 from torch import Tensor
 from torch.distributions import StudentT
 
-from reparam.kernels.implicit import attach
+from reparam.kernels.implicit import attach, drawn
 from reparam.noise import BoundNoise
-from reparam.pathwise._log_gamma import draw_log_gamma
+from reparam.pathwise._log_gamma import draw_log_gamma, moderate_gamma
 from reparam.pathwise._precision import rounded_once
 from reparam.pathwise._range import exp_in_range
 from reparam.pathwise.registry import register
 from reparam.special.student_t import student_t_dx_ddf
 
+# A tensor of the dtype: torch takes longer to convert a Python number than to divide sixty-four others.
+_HALF = {dtype: torch.tensor(0.5, dtype=dtype) for dtype in (torch.float32, torch.float64)}
 _LARGEST = 600.0  # as the logarithm of a float64 with room for its derivative
 
 
 @register(StudentT, kind="implicit", reference="implicit; Figurnov, Mohamed and Mnih, NeurIPS 2018")
 @rounded_once
 def student_t(dist: StudentT, noise: BoundNoise) -> Tensor:
-    """`loc + scale z sqrt(k / g)`, g a Gamma of concentration k = df / 2; the magnitude is moved in logarithms.
+    """`loc + scale z sqrt(k / g)`, g a Gamma of concentration k = df / 2; small df move its logarithm.
 
     At df = 0.01 half the float32 samples are beyond the largest float; they are that float, with derivative 0.
     """
-    z, k = noise.normal(), dist.df.detach() / 2
+    z = noise.normal()
+    standard = moderate_gamma(noise, dist.df, floor=1.0)
+    if standard is not None:
+        halved = _HALF[dist.df.dtype]
+        t = drawn(lambda df: (k := df * halved).div(standard(k)).sqrt_().mul_(z), _slope_of_t, dist.df)
+        return torch.addcmul(dist.loc, dist.scale, t)
+    k = dist.df.detach() / 2
     log_size = z.abs().log() + (k.log() - draw_log_gamma(k, noise)) / 2
     log_size = attach(_slope, log_size, dist.df) + dist.scale.log()
     return dist.loc + z.sign() * exp_in_range(log_size)
+
+
+def _slope_of_t(t: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> tuple[Tensor]:
+    return (student_t_dx_ddf(parameters[0], t),)
 
 
 def _slope(log_t: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> tuple[Tensor]:

@@ -1,4 +1,7 @@
-"""The von Mises law on the circle, by inversion of its distribution function; base noise as a tensor is uniform."""
+"""The von Mises law on the circle.
+
+Drawn by rejection where there are counters to draw from, else by inversion; base noise as a tensor is uniform.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ from reparam.special.von_mises import von_mises_dx_dconcentration
 def von_mises(dist: VonMises, noise: BoundNoise) -> Tensor:
     """The location plus a standard sample, wrapped to [-pi, pi) as torch's; a cost must be a function on the circle."""
     kappa = dist.concentration
-    x = attach(_slope, standard_quantile(kappa, noise.uniform()), kappa)
+    x = noise.variate("von_mises", kappa.detach().expand(noise.shape))
+    if x is None:
+        x = standard_quantile(kappa, noise.uniform())
+    x = attach(_slope, x, kappa)
     return torch.remainder(dist.loc + x + torch.pi, 2 * torch.pi) - torch.pi
 
 

@@ -153,7 +153,14 @@ class _Objective(nn.Module):
         self.loss = loss
 
     def forward(self, *args: Any) -> Tensor:
-        return self.loss(self.module, *args)
+        return self.loss(self.module, *(arg.value if isinstance(arg, _Kept) else arg for arg in args))
+
+
+class _Kept:
+    """An argument that is no tensor: Fabric, which looks for tensors to convert, would refuse a frozen dataclass."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
 
 
 class Learner:
@@ -196,7 +203,7 @@ class Learner:
             The losses, detached.
         """
         self._optimizer.zero_grad()
-        losses = self._objective(*args)
+        losses = self._objective(*(arg if isinstance(arg, Tensor) else _Kept(arg) for arg in args))
         # Processes average their gradients, hence the factor.
         loss = losses.mean() if of is None else losses.sum() * (self.machine.world / of)
         self.machine._fabric.backward(loss)

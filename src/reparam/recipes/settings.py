@@ -23,8 +23,8 @@ class Settings:
     """Machines that train together, each started by torchrun."""
     strategy: str = "auto"
     """How devices work together: auto (ddp for several), or another of Lightning Fabric's names."""
-    precision: Literal["32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true"] = "32-true"
-    """Of the arithmetic."""
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    """Of the arithmetic in training: mixed computes in half where that is safe, with weights in single."""
     compile: bool = False
     """Compile the training step with torch.compile: a minute at the start, for faster steps."""
     threads: int | None = None
@@ -43,6 +43,8 @@ def check(config: Settings) -> None:
         value = getattr(config, name)
         require(value is None or value >= 1, name, value, "a whole number of at least 1")
     require(0 <= config.seed < 2**63, "seed", config.seed, "a whole number from 0 to 2**63 - 1")
+    known = config.precision != "16-mixed" or config.accelerator != "cpu"
+    require(known, "precision", config.precision, "bf16-mixed on a CPU")
     seconds = config.checkpoint_seconds
     require(seconds >= 0, "checkpoint_seconds", seconds, "a number of seconds, such as 30")
     require(0 < config.timeout < math.inf, "timeout", config.timeout, "a number of seconds, such as 300")

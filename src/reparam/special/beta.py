@@ -16,6 +16,7 @@ from torch import Tensor
 from reparam.special._beta_inputs import as_float64, poisoned
 from reparam.special._beta_pieces import digamma_difference
 from reparam.special._beta_tail import dlogit_dconcentration1, nearer_tail
+from reparam.special._native import native_value
 
 
 def betainc(a: Tensor | float, b: Tensor | float, x: Tensor | float) -> Tensor:
@@ -93,6 +94,9 @@ def beta_dx_dconcentration1(a: Tensor | float, b: Tensor | float, x: Tensor | fl
         >>> round(beta_dx_dconcentration1(torch.tensor(1.0), 1.0, 0.5).item(), 6)  # -x log x at a = b = 1
         0.346574
     """
+    value = native_value("beta_dx_da", a, b, x)
+    if value is not None:
+        return value
     (a, b, x), dtype = as_float64(a=a, b=b, x=x)
     a, b, x = poisoned(_in_domain(a, b) & (x >= 0) & (x <= 1), a, b, x)
     inner = (x > 0) & (x < 1)
@@ -116,6 +120,9 @@ def beta_dx_dconcentration0(a: Tensor | float, b: Tensor | float, x: Tensor | fl
         >>> round(beta_dx_dconcentration0(torch.tensor(1.0), 1.0, 0.5).item(), 6)  # (1 - x) log(1 - x) at a = b = 1
         -0.346574
     """
+    value = native_value("beta_dx_db", a, b, x)
+    if value is not None:
+        return value
     (a, b, x), dtype = as_float64(a=a, b=b, x=x)
     a, b, x = poisoned(_in_domain(a, b) & (x >= 0) & (x <= 1), a, b, x)
     inner = (x > 0) & (x < 1)
@@ -162,6 +169,9 @@ def beta_dlogit_dconcentration1(a: Tensor | float, b: Tensor | float, logit_x: T
         >>> round(beta_dlogit_dconcentration1(tiny, tiny, -2000.0).item())  # (psi(1 + a) - psi(a + b) - log x) / a
         2499998
     """
+    value = native_value("beta_dlogit_da", a, b, logit_x)
+    if value is not None:
+        return value
     (a, b, u), dtype = as_float64(a=a, b=b, logit_x=logit_x)
     return _dlogit(a, b, u).to(dtype)
 
@@ -180,6 +190,9 @@ def beta_dlogit_dconcentration0(a: Tensor | float, b: Tensor | float, logit_x: T
         >>> round(beta_dlogit_dconcentration0(tiny, tiny, 2000.0).item())
         -2499998
     """
+    value = native_value("beta_dlogit_db", a, b, logit_x)
+    if value is not None:
+        return value
     (a, b, u), dtype = as_float64(a=a, b=b, logit_x=logit_x)
     return -_dlogit(b, a, -u).to(dtype)
 

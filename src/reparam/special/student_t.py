@@ -24,6 +24,7 @@ from reparam.special._beta_pieces import (
     stirling_error,
     truncation,
 )
+from reparam.special._native import native_value
 
 
 def stdtr(df: Tensor | float, t: Tensor | float) -> Tensor:
@@ -97,6 +98,9 @@ def student_t_dx_ddf(df: Tensor | float, t: Tensor | float) -> Tensor:
         >>> round(student_t_dx_ddf(nu, 2.0).item() * 4e12, 4)  # -(t^3 + t)
         -10.0
     """
+    value = native_value("student_t_dt_dnu", df, t)
+    if value is not None:
+        return value
     (df, t), dtype = as_float64(df=df, t=t)
     df, t = poisoned((df > 0) & (df < torch.inf) & ~torch.isnan(t), df, t)
     inner = torch.isfinite(t)

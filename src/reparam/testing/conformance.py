@@ -129,7 +129,7 @@ def check_path(
 
     The noise is fixed by a generator, and the derivative in each parameter is compared with a fourth-order central
     difference of the sample itself: at a step of 1e-3 its truncation and its rounding are both near 1e-12. A rule that
-    rejects under a generator, and inverts under other noise, is checked under `noise=rp.noise.Philox(seed)`.
+    rejects under a generator or a `Philox` and inverts under other noise is checked under `noise=rp.noise.Sobol(seed)`.
     """
     h = 1e-3
     for name in parameters:

@@ -1,0 +1,215 @@
+"""What `diagnose` found: rows, findings, a table to print, a figure and a file."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import math
+from pathlib import Path
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from reparam.diagnosis.probes import Finding
+from reparam.diagnosis.reference import Reference
+from reparam.estimators import Estimator
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+# The chance that one diagnosis calls an unbiased estimator biased, divided among its comparisons.
+FALSE_ALARM_RATE = 1e-3
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Row:
+    """One estimator, measured.
+
+    Attributes:
+        estimator: which.
+        gradient: its mean estimate, of the parameter's shape; where several parameters are measured, all of them in
+            one vector.
+        bias_z: the bias in standard errors, of the component where it is largest; NaN without a reference.
+        variance: of one estimate, summed over components.
+        evaluations: of the cost in one estimate, for each batch element.
+        seconds: the median time of one estimate with its backward pass, CPU time where it runs on a CPU.
+        estimates: all of them, of shape `(repeats, P)`.
+        biased: whether `bias_z` is beyond what chance allows.
+    """
+
+    estimator: Estimator
+    gradient: Tensor
+    bias_z: float
+    variance: float
+    evaluations: int
+    seconds: float
+    estimates: Tensor
+    biased: bool
+
+    @property
+    def name(self) -> str:
+        """The estimator with its number of samples and whatever else is not as usual."""
+        fields = dataclasses.fields(self.estimator) if dataclasses.is_dataclass(self.estimator) else ()
+        usual = {field.name: field.default for field in fields if field.name != "samples"}
+        values = {field.name: getattr(self.estimator, field.name) for field in fields if field.repr}
+        values = {name: value for name, value in values.items() if not isinstance(value, nn.Module)}
+        said = [
+            str(value) if name == "samples" else f"{name}={value!r}"
+            for name, value in values.items()
+            if name not in usual or value != usual[name]
+        ]
+        return f"{type(self.estimator).__name__}({', '.join(said)})"
+
+    @property
+    def exact(self) -> bool:
+        """Whether the estimates differ by rounding alone."""
+        return self.variance <= _rounding(self)
+
+    @property
+    def work(self) -> float:
+        """Variance times evaluations: what a given precision costs."""
+        return self.variance * self.evaluations
+
+    @property
+    def work_seconds(self) -> float:
+        """Variance times seconds."""
+        return self.variance * self.seconds
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Diagnosis:
+    """Estimators of one gradient, side by side. Printing it prints the table.
+
+    Attributes:
+        dist: the distribution, in words.
+        parameters: what the gradient is with respect to, by name, with the shape of each.
+        rows: one for each estimator, in the order given.
+        findings: what the user should know about the cost and the estimators.
+        reference: what the bias was measured against; None where it was not.
+    """
+
+    dist: str
+    parameters: dict[str, tuple[int, ...]]
+    rows: tuple[Row, ...]
+    findings: tuple[Finding, ...]
+    reference: Reference | None
+
+    @property
+    def best(self) -> Row:
+        """The row with the least variance times evaluations among those whose bias is not visible.
+
+        Estimates that differ by rounding alone have no variance: of those, the one with the fewest evaluations. Where
+        every row is visibly biased, all of them compete.
+        """
+        return least_work([row for row in self.rows if not row.biased] or list(self.rows))
+
+    def plot(self, path: str | Path) -> None:
+        """Draw the distribution of each estimator's gradient, and variance against evaluations.
+
+        Args:
+            path: the file, in the format that its suffix names: PNG, PDF or SVG.
+        """
+        from reparam.diagnosis.figure import draw
+
+        draw(self, Path(path))
+
+    def to_json(self, path: str | Path) -> None:
+        """Write everything but the single estimates."""
+        Path(path).write_text(json.dumps(self.record(), indent=1) + "\n", encoding="utf-8")
+
+    def record(self) -> dict[str, Any]:
+        """What `to_json` writes."""
+        reference = self.reference
+        return {
+            "dist": self.dist,
+            "parameters": self.parameters,
+            "reference": reference and {"kind": reference.kind, "gradient": reference.gradient.tolist()},
+            "torch": torch.__version__,
+            "best": repr(self.best.estimator),
+            "findings": [dataclasses.asdict(finding) for finding in self.findings],
+            "rows": [
+                {
+                    "estimator": repr(row.estimator),
+                    "gradient": row.gradient.tolist(),
+                    "bias_z": None if math.isnan(row.bias_z) else row.bias_z,
+                    "biased": row.biased,
+                    "variance": row.variance,
+                    "evaluations": row.evaluations,
+                    "seconds": row.seconds,
+                    "repeats": row.estimates.shape[0],
+                    "variance_times_evaluations": row.work,
+                    "variance_times_seconds": row.work_seconds,
+                }
+                for row in self.rows
+            ],
+        }
+
+    def table(self) -> Table:
+        """The rows as a rich table."""
+        from rich.table import Table
+        from rich.text import Text
+
+        several = sum(math.prod(shape) for shape in self.parameters.values()) > 1
+        names = ", ".join(f"{name}{list(shape) if shape else ''}" for name, shape in self.parameters.items())
+        title = Text(f"gradient of E[f(x)] in {names}, x ~ {self.dist}")
+        table = Table(title=title, box=None, title_justify="left", pad_edge=False)
+        table.add_column("estimator", no_wrap=True)
+        heads = ("|gradient|" if several else "gradient", "bias z", "variance", "evals", "time/µs")
+        for head in (*heads, "var x evals", "var x µs"):
+            if head != "bias z" or self.reference is not None:
+                table.add_column(head, justify="right")
+        for row in self.rows:
+            cells = _cells(row, biased=self.reference is not None)
+            table.add_row(*cells, style="bold" if row is self.best else None)
+        return table
+
+    def __rich__(self) -> RenderableType:
+        from rich.console import Group
+        from rich.text import Text
+
+        kind = "none" if self.reference is None else self.reference.kind
+        repeats = max((row.estimates.shape[0] for row in self.rows), default=0)
+        notes = [f"best: {self.best.name}. Reference: {kind}; {repeats:,} estimates a row."]
+        return Group(self.table(), *map(Text, notes + [f"{found.kind}: {found.message}." for found in self.findings]))
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        console = Console(file=io.StringIO(), width=120, highlight=False)
+        console.print(self)
+        assert isinstance(console.file, io.StringIO)
+        return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
+
+
+def _cells(row: Row, biased: bool) -> list[str]:
+    mean, error = row.gradient.double(), math.sqrt(row.variance / row.estimates.shape[0])
+    return [
+        row.name,
+        f"{mean.item():.4g} ± {error:.1g}" if mean.numel() == 1 else f"{mean.norm().item():.4g}",
+        *([f"{row.bias_z:+.1f}{' !' if row.biased else ''}"] if biased else []),
+        "0" if row.exact else f"{row.variance:.3g}",
+        f"{row.evaluations}",
+        f"{1e6 * row.seconds:.0f}",
+        *(["0", "0"] if row.exact else [f"{row.work:.3g}", f"{1e6 * row.work_seconds:.3g}"]),
+    ]
+
+
+def least_work(rows: list[Row]) -> Row:
+    """The row with the least variance times evaluations, where rounding is no variance."""
+    floor = max(_rounding(row) for row in rows)
+    return min(rows, key=lambda row: max(row.variance, floor) * row.evaluations)
+
+
+def _rounding(row: Row) -> float:
+    """The variance that rounding alone may cause."""
+    eps = torch.finfo(row.estimates.dtype).eps
+    return (8 * eps) ** 2 * row.estimates.double().square().sum(1).mean().item()
+
+
+def threshold(comparisons: int) -> float:
+    """The |z| beyond which an estimator is called biased, where `comparisons` share the false-alarm rate."""
+    return -NormalDist().inv_cdf(FALSE_ALARM_RATE / (2 * max(comparisons, 1)))

@@ -1,0 +1,95 @@
+"""Every unbiased estimator of discrete laws with every family it accepts: the rows that the generic tests draw from."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch import distributions as td
+
+import reparam as rp
+from estimators.outcomes import t
+from reparam.estimators import Estimator
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """A law whose expectations can be summed: from parameters of shape `(..., P)`, at one point of them."""
+
+    make: Callable[[Tensor], td.Distribution]
+    at: Tensor
+    support: Tensor
+
+    def exact(self, f: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
+        """The sum over the support, by torch's own probabilities."""
+        dist = self.make(at)
+        points = self.support.to(at.dtype) if self.support.is_floating_point() else self.support
+        return (dist.log_prob(points).exp() * f(points)).sum()
+
+
+def _bits(sites: int) -> Tensor:
+    return torch.tensor(list(itertools.product([0.0, 1.0], repeat=sites)), dtype=torch.float64)
+
+
+def _trials(n: int, size: int) -> Tensor:
+    rows = [c for c in itertools.product(range(n + 1), repeat=size) if sum(c) == n]
+    return torch.tensor(rows, dtype=torch.float64)
+
+
+COUNTS = torch.arange(60, dtype=torch.float64)
+LOGITS, PROBS = t(0.3, -1.0, 0.5), t(0.2, 0.5, 0.3)
+COINS = {
+    "Bernoulli logits": Family(lambda p: td.Bernoulli(logits=p[..., 0]), t(0.3), COUNTS[:2]),
+    "Bernoulli probs": Family(lambda p: td.Bernoulli(p[..., 0]), t(0.2), COUNTS[:2]),
+    "Independent Bernoulli": Family(lambda p: td.Independent(td.Bernoulli(logits=p), 1), LOGITS, _bits(3)),
+    "OneHotCategorical": Family(lambda p: td.OneHotCategorical(logits=p), LOGITS, torch.eye(3).double()),
+}
+CATEGORIES = {
+    "Categorical logits": Family(lambda p: td.Categorical(logits=p), LOGITS, torch.arange(3)),
+    "Categorical probs": Family(lambda p: td.Categorical(p), PROBS, torch.arange(3)),
+}
+COUNTED = {
+    "Binomial": Family(lambda p: td.Binomial(4, logits=p[..., 0]), t(0.4), COUNTS[:5]),
+    "Poisson": Family(lambda p: td.Poisson(p[..., 0]), t(2.5), COUNTS),
+    "Geometric": Family(lambda p: td.Geometric(p[..., 0]), t(0.6), COUNTS),
+    "NegativeBinomial": Family(lambda p: td.NegativeBinomial(p[..., 0], p[..., 1]), t(1.5, 0.3), COUNTS),
+    "Multinomial": Family(lambda p: td.Multinomial(3, logits=p), LOGITS, _trials(3, 3)),
+    "Independent Poisson": Family(
+        lambda p: td.Independent(td.Poisson(p), 1), t(0.5, 1.5), torch.cartesian_prod(COUNTS[:20], COUNTS[:20])
+    ),
+}
+ACCEPTED: list[tuple[Estimator, dict[str, Family]]] = [
+    (rp.ScoreFunction(2), COINS | CATEGORIES | COUNTED),
+    (rp.LeaveOneOut(3), COINS | CATEGORIES | COUNTED),
+    (rp.MeasureValued(), COINS | CATEGORIES | COUNTED),
+    (rp.Enumerate(), COINS | CATEGORIES | {"Binomial": COUNTED["Binomial"]}),
+    (rp.ARM(), COINS | CATEGORIES),
+    (rp.DisARM(4), COINS | CATEGORIES),
+    (rp.ARMS(3), COINS | CATEGORIES),
+    (rp.SumAndSample(2), COINS | CATEGORIES | {"Binomial": COUNTED["Binomial"]}),
+    (rp.Unordered(2), COINS | CATEGORIES | {"Binomial": COUNTED["Binomial"]}),
+    (rp.REBAR(), COINS),
+    (rp.RELAX(), COINS | CATEGORIES),
+    (rp.RODEO(3), {name: COINS[name] for name in list(COINS)[:3]}),
+]
+ROWS = {
+    f"{type(estimator).__name__}-{name}": (estimator, family)
+    for estimator, families in ACCEPTED
+    for name, family in families.items()
+}
+
+
+def cost(points: Tensor, event_dims: int) -> Tensor:
+    """Neither linear nor symmetric, and differentiable between the values."""
+    x = points if points.is_floating_point() else points.double()
+    if event_dims:
+        x = (x * torch.arange(1.0, x.shape[-1] + 1, dtype=x.dtype)).sum(-1)
+    return torch.sin(1.3 * x + 0.2) + 0.1 * x**2
+
+
+def cost_for(family: Family) -> Callable[[Tensor], Tensor]:
+    events = len(family.make(family.at).event_shape)
+    return lambda points: cost(points, events)
