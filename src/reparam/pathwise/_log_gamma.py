@@ -50,7 +50,7 @@ def moderate_gamma(
     """A sampler of standard Gammas themselves, where none of them can leave the floats and all can be seen; else None.
 
     Half the operations of the logarithm's way, for the concentrations most people use: from 1/2 up, which is where the
-    parameters are at `floor`. The sampler takes concentrations, and dimensions to append to the draw's.
+    parameters are at `floor`. The sampler draws in `shape`, the draw's unless given.
     """
     if not (noise.is_torch_stream or hasattr(noise.source, "variate")):
         return None
