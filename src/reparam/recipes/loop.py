@@ -131,11 +131,17 @@ class Loop:
         """Go back to the newest checkpoint, or to the start where there is none.
 
         Raises:
-            DataError: the checkpoint is damaged, or is not one of this recipe or of this configuration. The folder is then
-                as it was.
+            DataError: the checkpoint is damaged, or is not one of this recipe or of this configuration.
+            InvalidArgument: the run has come further than it is to go. In either case the folder is as it was.
         """
         checkpoint = self.machine.agreed(self.checkpoints.newest)
         if checkpoint is not None:
+            if checkpoint.step > self.training.steps:
+                raise InvalidArgument(
+                    "the run has come further than it is to go",
+                    received=f"{checkpoint.path}, to end at step {self.training.steps}",
+                    instead="resume with at least as many epochs or steps, or start a new run",
+                )
             fit_weights(self.training.weights, checkpoint.weights, checkpoint.path)
             self._restore_parts(checkpoint)
             streams.restore(checkpoint.state["streams"])
