@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -122,6 +122,10 @@ class ScoreFunction(ParticleEstimator):
     def parameters(self) -> Iterator[nn.Parameter]:
         """Those of the baseline, for an optimiser."""
         return iter(()) if self.baseline is None else self.baseline.parameters()
+
+    def state_dict(self) -> dict[str, Any]:
+        """That of the baseline."""
+        return {} if self.baseline is None else self.baseline.state_dict()
 
     def draw(self, dist: Distribution, noise: NoiseSource) -> Draw:
         """Ask the baseline, then draw."""
