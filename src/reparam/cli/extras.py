@@ -9,7 +9,7 @@ from reparam.errors import ReparamError
 
 EXTRAS = {
     "plot": ("matplotlib",),
-    "train": ("numpy", "safetensors", "pooch", "matplotlib", "tomli", "tomli_w", "lightning_fabric"),
+    "train": ("numpy", "safetensors", "pooch", "matplotlib", "tomli", "tomli_w", "lightning_fabric", "gymnasium"),
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch._C._functorch import is_legacy_batchedtensor
 
 from reparam.checks import values_visible
 from reparam.kernels.native import native
@@ -18,7 +19,8 @@ def visible(tensors: Sequence[Tensor]) -> bool:
     """Whether these are plain tensors whose memory can be handed to a kernel here and now.
 
     Not while the compiler traces, nor under a `torch.func` transform, nor where a dispatch mode (fake tensors, a
-    tracer, an audit) wants to see an operation: those go through a registered one.
+    tracer, an audit) wants to see an operation, nor for a batch of gradients (`is_grads_batched`): those go through a
+    registered one.
     """
     if (
         torch.compiler.is_compiling()
@@ -26,7 +28,7 @@ def visible(tensors: Sequence[Tensor]) -> bool:
         or torch._C._len_torch_dispatch_stack()
     ):
         return False
-    return all(type(t) is Tensor or type(t) is torch.nn.Parameter for t in tensors)
+    return all((type(t) is Tensor or type(t) is torch.nn.Parameter) and not is_legacy_batchedtensor(t) for t in tensors)
 
 
 def periodic(tensor: Tensor) -> tuple[Tensor, int]:
@@ -53,9 +55,31 @@ def periodic(tensor: Tensor) -> tuple[Tensor, int]:
 
 def least(tensor: Tensor) -> float | None:
     """The least value, NaN aside, or None where it cannot be seen, or only by waiting for an accelerator."""
-    if tensor.device.type != "cpu" or not tensor.numel() or not values_visible():
+    if not _readable(tensor):
         return None
-    if native is None or tensor.dtype not in DTYPES or not visible((tensor,)):
+    if not _native_reads(tensor):
         return tensor.detach().min().item()
     held, period = periodic(tensor)
-    return native.least(held.dtype == torch.float64, period, held.data_ptr())
+    return native.least(held.dtype == torch.float64, period, held.data_ptr())  # type: ignore[union-attr]
+
+
+def within(tensor: Tensor, low: float, high: float) -> bool:
+    """Whether all values can be seen to lie in [low, high]: what lets a rule take its shorter way.
+
+    False where nothing can be seen, or only by waiting for an accelerator; the longer way is then right too.
+    """
+    if not _readable(tensor):
+        return False
+    if not _native_reads(tensor):
+        least, most = torch.aminmax(tensor.detach())
+        return low <= least.item() and most.item() <= high
+    held, period = periodic(tensor)
+    return native.within(held.dtype == torch.float64, period, held.data_ptr(), low, high)  # type: ignore[union-attr]
+
+
+def _readable(tensor: Tensor) -> bool:
+    return tensor.device.type == "cpu" and tensor.numel() > 0 and values_visible()
+
+
+def _native_reads(tensor: Tensor) -> bool:
+    return native is not None and tensor.dtype in DTYPES and visible((tensor,))

@@ -50,19 +50,20 @@ def moderate_gamma(
     """A sampler of standard Gammas themselves, where none of them can leave the floats and all can be seen; else None.
 
     Half the operations of the logarithm's way, for the concentrations most people use: from 1/2 up, which is where the
-    parameters are at `floor`.
+    parameters are at `floor`. The sampler draws in `shape`, the draw's unless given.
     """
     if not (noise.is_torch_stream or hasattr(noise.source, "variate")):
         return None
-    if not all((memory.least(p) or 0) >= floor for p in parameters):
-        return None
+    for parameter in parameters:
+        if (memory.least(parameter) or 0) < floor:
+            return None
 
     shape = noise.shape if shape is None else shape
 
     def sampler(concentration: Tensor) -> Tensor:
         a = concentration if concentration.shape == shape else concentration.expand(shape)
         x = noise.variate("gamma", a)
-        return torch._standard_gamma(a, **_generator(noise)) if x is None else x
+        return torch._standard_gamma(a, noise.generator) if x is None else x
 
     return sampler
 

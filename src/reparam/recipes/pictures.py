@@ -59,18 +59,24 @@ def _save_rows(path: Path, rows: Sequence[Tensor], labels: Sequence[str], group:
     axes.set_axis_off()
     for label, top in zip(labels, tops, strict=False):
         axes.text(-gap, top + height / 2, label, ha="right", va="center", fontsize=8)
-    _save(path, figure)
+    save_figure(path, figure)
 
 
-def save_curve(path: Path, curves: Mapping[str, Sequence[float]], ylabel: str) -> None:
-    """Losses over the epochs, one line each, with the value each ends at."""
+def save_curve(
+    path: Path,
+    curves: Mapping[str, Sequence[float]],
+    ylabel: str,
+    *,
+    xlabel: str = "epoch",
+    places: Sequence[float] | None = None,
+) -> None:
+    """Figures over the epochs, or over `places`, one line each, with the value each ends at."""
     figure = Figure(figsize=(5.0, 3.2), layout="constrained")
     axes = figure.add_subplot()
     for color, (name, values) in zip(COLORS, curves.items(), strict=False):
-        epochs = range(1, len(values) + 1)
         marker = "o" if len(values) < FEW else None
         axes.plot(
-            epochs,
+            range(1, len(values) + 1) if places is None else places,
             values,
             color=color,
             marker=marker,
@@ -79,15 +85,16 @@ def save_curve(path: Path, curves: Mapping[str, Sequence[float]], ylabel: str) -
             label=f"{name}: {values[-1]:.2f}",
         )
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_xlabel("epoch")
+    axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="0.9", linewidth=0.6)
     axes.legend(frameon=False)
-    _save(path, figure)
+    save_figure(path, figure)
 
 
-def _save(path: Path, figure: Figure) -> None:
+def save_figure(path: Path, figure: Figure) -> None:
+    """Write a figure as a PNG, whole or not at all."""
     # A canvas of its own: pyplot would choose a backend and keep the figure for the whole process.
     FigureCanvasAgg(figure)
     with replacing(path) as temporary:
