@@ -11,7 +11,7 @@ LIBRARIES = {"run.py", "paired.py"}
 
 
 def main() -> None:
-    for script in sorted(HERE.glob("*.py")):
+    for script in sorted(HERE.glob("*.py"), key=lambda script: (script.name == "pictures.py", script.name)):
         if script.name not in LIBRARIES:
             print(f"\n== {script.name}", flush=True)
             subprocess.run([sys.executable, str(script)], check=True)

@@ -1,9 +1,10 @@
-// The pathwise derivative of the logit of a Beta(a, b) variate in a, by quadrature over the nearer tail.
+// The pathwise derivative of the logit of a Beta(a, b) variate in a.
 //
-// The mathematics is that of src/reparam/special/_beta_tail.py. What only places the nodes need not be exact: the rule
-// integrates over whatever length it is given.
+// Where it converges fast, the power series of the distribution function, F / p(u) = sum_k x^k (a + b)_k / (a)_{k+1},
+// differentiated term by term; elsewhere quadrature over the nearer tail, as in src/reparam/special/_beta_tail.py.
 #pragma once
 
+#include "regions.hpp"
 #include "tail_pieces.hpp"
 #include "wide.hpp"
 
@@ -15,11 +16,14 @@ constexpr int NODES = 56;
 inline D digamma_difference(D a, D b) {
   const D near = a + double(DIGAMMA_SHIFT);
   D slope = asymptotic_slope(near, near + b);
-  for (int k = 0; k < DIGAMMA_SHIFT; k++) slope += 1.0 / ((a + double(k)) * (a + double(k) + b));
+  for (int k = 0; k < DIGAMMA_SHIFT; k += 2) {
+    const D low = a + double(k), high = low + 1.0, first = low * (low + b), second = high * (high + b);
+    slope += (first + second) / (first * second);
+  }
   return log1p<double>(b / near) + b * slope;
 }
 
-// How far below u the density of logit Beta(p, q) must be followed: Newton's method in logarithms of both sides.
+// How far below u the density of logit Beta(p, q) must be followed. It only places the nodes, and need not be exact.
 inline D tail_length(D p, D q, D u, const Logistic &at) {
   const D height = p * at.log_x + q * at.log_y;
   D length = (DROP - (p + q) * at.log_y) / p;
@@ -32,7 +36,7 @@ inline D tail_length(D p, D q, D u, const Logistic &at) {
 }
 
 // d logit x / da at fixed probability, for finite u and positive finite a and b.
-inline D dlogit_da(D a, D b, D u) {
+inline D by_quadrature(D a, D b, D u) {
   const auto lower = u <= log<double>((a + 0.5) / (b + 0.5));
   const D p = lower ? a : b, q = lower ? b : a, v = lower ? u : -u;
   const D raised = lower ? p + 1.0 : p;
@@ -63,20 +67,102 @@ inline auto in_domain(D a, D b) {
 }
 
 // The same everywhere: at u = -inf and inf the limits, NaN out of range.
-inline D dlogit_da_anywhere(D a, D b, D u) {
+inline D anywhere(D a, D b, D u) {
   const auto inner = absolute<double>(u) < INFINITE<double>, valid = in_domain(a, b);
   const D one = splat(1.0), safe_a = valid ? a : one, safe_b = valid ? b : one;
-  const D inside = dlogit_da(safe_a, safe_b, inner ? u : D{});
+  const D inside = by_quadrature(safe_a, safe_b, inner ? u : D{});
   if (all(inner & valid)) return inside;
   const D end = u < 0.0 ? splat(INFINITE<double>) : digamma_difference(safe_a, safe_b) / safe_b;
   return valid & (u == u) ? (inner ? inside : end) : splat(NOT_A_NUMBER<double>);
 }
 
-// dx/da for x, y = 1 - x in [0, 1]; one of the two may have been rounded to 0.
-inline D dx_da(D a, D b, D x, D y, D logit) {
-  const auto inner = (x > 0.0) & (y > 0.0), inside = (x >= 0.0) & (y >= 0.0);
-  const D slope = x * y * dlogit_da_anywhere(a, b, inner ? logit : D{});
-  return inside ? (inner | (slope != slope) ? slope : D{}) : splat(NOT_A_NUMBER<double>);
+// The side from which the series is summed, lower or mirrored: in a tail that tail's, so that nothing cancels; near the
+// centre, where both would do, the one on which x is at most 1/2.
+struct Side {
+  Mask<double> lower;
+  D p, q, v;
+
+  Side(D a, D b, D u) {
+    const D off = u - log<double>((a + 0.5) / (b + 0.5));
+    const auto right = off > 0.0;  // the two flanks differ: exponential, of rate a and b, and Gaussian or Gumbel
+    const auto central = off * off < 2.0 / (right ? a + 1.0 : a) + 2.0 / (right ? b : b + 1.0);
+    lower = central ? u <= 0.0 : off <= 0.0;
+    p = lower ? a : b;
+    q = lower ? b : a;
+    v = lower ? u : -u;
+  }
+};
+
+template <int TERMS> inline D by_series(D a, D b, D u) {
+  const Side side(a, b, u);
+  const auto lower = side.lower;
+  const Logistic at = logistic(side.v);
+  const D p = side.p, total = a + b, difference = digamma_difference(lower ? p + 1.0 : side.q, lower ? side.q : p);
+  // The k-th term's derivative of its own logarithm: psi(p + k + 1) - psi(p + q + k) - log x in p, or
+  // psi(p + q + k) - psi(q) + log(1 - x) in q.
+  D slope = lower ? 1.0 / total - difference - at.log_x : difference + at.log_y;
+  D term = 1.0 / p, sum = term * slope;
+  const D raise = lower ? splat(1.0) : D{}, fall = lower ? splat(-1.0) : splat(1.0);
+  for (int k = 0; k < TERMS; k++) {
+    const D above = total + double(k), below = p + double(k + 1), both = 1.0 / (above * below);
+    term *= at.x * (above * above * both);
+    slope = fma(raise, above * both, fma(fall, below * both, slope));
+    sum = fma(term, slope, sum);
+  }
+  return sum;
+}
+
+enum Region { SHORT_SERIES, MIDDLE_SERIES, LONG_SERIES, QUADRATURE, REGIONS };
+constexpr int SHORT = 24, MIDDLE = 40, LONG = 72;
+
+// Whether the ratio of terms halfway down the series is below a bound at which the last is negligible.
+template <int TERMS> inline auto converges(const Side &side, D x, double bound) {
+  return x * (side.p + side.q + TERMS / 2.0) <= bound * (side.p + (TERMS / 2.0 + 1));
+}
+
+inline Mask<double> region_of(D a, D b, D u) {
+  const Side side(a, b, u);
+  const D x = logistic(side.v).x;
+  const auto sane = in_domain(a, b) & (a + b < 1e100) & (absolute<double>(u) < 700.0);
+  // Each bound that does not hold is one region further on.
+  return int64_t(QUADRATURE) + (sane & converges<LONG>(side, x, 0.6)) + (sane & converges<MIDDLE>(side, x, 0.42)) +
+         (sane & converges<SHORT>(side, x, 0.2));
+}
+
+inline void in_region(int region, const double *const *in, double *out, int64_t n) {
+  switch (region) {
+    case SHORT_SERIES: return map(in, out, n, [](auto at) { return by_series<SHORT>(at(0), at(1), at(2)); });
+    case MIDDLE_SERIES: return map(in, out, n, [](auto at) { return by_series<MIDDLE>(at(0), at(1), at(2)); });
+    case LONG_SERIES: return map(in, out, n, [](auto at) { return by_series<LONG>(at(0), at(1), at(2)); });
+    default: return map(in, out, n, [](auto at) { return anywhere(at(0), at(1), at(2)); });
+  }
+}
+
+inline void dlogit_da(const double *const *in, double *out, int64_t n) {
+  by_regions<REGIONS, 3>(in, out, n, [](auto at) { return region_of(at(0), at(1), at(2)); }, in_region);
+}
+
+// The derivative in b is minus that of -u in its own first concentration.
+template <bool SECOND> inline void dlogit(const double *const *in, double *out, int64_t n) {
+  if constexpr (!SECOND) return dlogit_da(in, out, n);
+  alignas(64) double mirrored[BLOCK];
+  map(in + 2, mirrored, n, [](auto at) { return -at(0); });
+  const double *const swapped[] = {in[1], in[0], mirrored};
+  dlogit_da(swapped, out, n);
+  const double *const results[] = {out};
+  map(results, out, n, [](auto at) { return -at(0); });
+}
+
+template <bool SECOND> inline void dx(const double *const *in, double *out, int64_t n) {
+  alignas(64) double logits[BLOCK];
+  map(in + 2, logits, n, [](auto at) { return log<double>(at(0)) - log1p<double>(-at(0)); });
+  const double *const points[] = {in[0], in[1], logits};
+  dlogit<SECOND>(points, out, n);
+  const double *const pairs[] = {in[2], out};
+  map(pairs, out, n, [](auto at) {
+    const D x = at(0), slope = at(1), product = x * (1.0 - x);
+    return (product == 0.0) & (slope == slope) ? D{} : product * slope;
+  });
 }
 
 }  // namespace reparam::REPARAM_ARCH::beta
@@ -85,28 +171,22 @@ namespace reparam::REPARAM_ARCH {
 
 // in: a, b, u; out: du/da.
 template <class T> void beta_dlogit_da_kernel(const T *const *in, T *out, int64_t n) {
-  map_in_double<3>(in, out, n, [](auto at) { return beta::dlogit_da_anywhere(at(0), at(1), at(2)); });
+  in_double<3>(in, out, n, beta::dlogit<false>);
 }
 
-// in: a, b, u; out: du/db, by symmetry minus the derivative of -u in its own first concentration.
+// in: a, b, u; out: du/db.
 template <class T> void beta_dlogit_db_kernel(const T *const *in, T *out, int64_t n) {
-  map_in_double<3>(in, out, n, [](auto at) { return -beta::dlogit_da_anywhere(at(1), at(0), -at(2)); });
+  in_double<3>(in, out, n, beta::dlogit<true>);
 }
 
 // in: a, b, x; out: dx/da.
 template <class T> void beta_dx_da_kernel(const T *const *in, T *out, int64_t n) {
-  map_in_double<3>(in, out, n, [](auto at) {
-    const auto x = at(2);
-    return beta::dx_da(at(0), at(1), x, 1.0 - x, log<double>(x) - log1p<double>(-x));
-  });
+  in_double<3>(in, out, n, beta::dx<false>);
 }
 
 // in: a, b, x; out: dx/db.
 template <class T> void beta_dx_db_kernel(const T *const *in, T *out, int64_t n) {
-  map_in_double<3>(in, out, n, [](auto at) {
-    const auto x = at(2);
-    return -beta::dx_da(at(1), at(0), 1.0 - x, x, log1p<double>(-x) - log<double>(x));
-  });
+  in_double<3>(in, out, n, beta::dx<true>);
 }
 
 }  // namespace reparam::REPARAM_ARCH

@@ -2,13 +2,14 @@
 //
 // Three ways, by region of (a, x). Where x is small: the recurrence h(a) = (x h(a + 1) + psi(a + 1) - log x) / a, run
 // backwards, all of whose terms are positive. Around the centre: bivariate polynomials (tools/gamma_tables.py). In the
-// far tails: quadrature. A block that lies in one region is evaluated where it is; any other is sorted by region first.
+// far tails: quadrature.
 #pragma once
 
 #include "chart.hpp"
 #include "gamma_quadrature.hpp"
 #include "kernels.hpp"
 #include "math.hpp"
+#include "regions.hpp"
 #include "tables/gamma.hpp"
 
 namespace reparam::REPARAM_ARCH::gamma {
@@ -137,78 +138,14 @@ template <class T, Space SPACE> void in_region(int region, const T *const *in, T
   }
 }
 
-// The positions of the elements, by region: those of region r from order[starts[r]] to before order[starts[r + 1]].
-//
-// Counted and placed in four streams at once: one alone would wait for the counter that it wrote an element before.
-template <class Int> class ByRegion {
- public:
-  int32_t order[BLOCK];
-  int starts[REGIONS + 1];
-
-  ByRegion(const Int *regions, int64_t n) {
-    int next[STREAMS][REGIONS] = {};
-    each(n, [&](int stream, int64_t i) { next[stream][regions[i]]++; });
-    int total = 0;
-    for (int r = 0; r < REGIONS; r++) {
-      starts[r] = total;
-      for (auto &stream : next) {
-        const int count = stream[r];
-        stream[r] = total;
-        total += count;
-      }
-    }
-    starts[REGIONS] = total;
-    each(n, [&](int stream, int64_t i) { order[next[stream][regions[i]]++] = int32_t(i); });
-  }
-
- private:
-  static constexpr int STREAMS = 4;
-
-  template <class F> static void each(int64_t n, F f) {
-    const int64_t quarter = n / STREAMS;
-    for (int64_t i = 0; i < quarter; i++) {
-      for (int stream = 0; stream < STREAMS; stream++) f(stream, stream * quarter + i);
-    }
-    for (int64_t i = STREAMS * quarter; i < n; i++) f(0, i);
-  }
-};
-
-template <class T, Space SPACE> void by_regions(const T *const *in, T *out, int64_t n) {
-  using I = typename BitsOf<T>::Int;
-  constexpr int INPUTS = SPACE == Space::LOG ? 3 : 2, L = LANES<T>;
-  const T *const points[] = {in[0], in[INPUTS - 1]};
-  alignas(64) I regions[BLOCK + L];
-  Mask<T> differing{};
-  const auto classify = [&](int64_t i, V<T> a, V<T> x) {
-    const Mask<T> region = region_of<T>(a, x);
-    store(regions + i, region);
-    differing |= region != regions[0];
-  };
-  int64_t i = 0;
-  for (; i + L <= n; i += L) classify(i, load(points[0] + i), load(points[1] + i));
-  if (i < n) classify(i, load_first(points[0] + i, n - i), load_first(points[1] + i, n - i));
-  if (!any(differing)) return in_region<T, SPACE>(int(regions[0]), in, out, n);
-
-  const ByRegion<I> sorted(regions, n);
-  alignas(64) T gathered[INPUTS][BLOCK], results[BLOCK];
-  const T *const sources[] = {gathered[0], gathered[1], gathered[INPUTS - 1]};
-  for (int r = 0; r < REGIONS; r++) {
-    const int32_t *list = sorted.order + sorted.starts[r];
-    const int count = sorted.starts[r + 1] - sorted.starts[r];
-    if (count == 0) continue;
-    for (int k = 0; k < INPUTS; k++) gather(in[k], list, count, gathered[k]);
-    in_region<T, SPACE>(r, sources, results, count);
-    scatter(results, list, count, out);
-  }
-}
-
 }  // namespace reparam::REPARAM_ARCH::gamma
 
 namespace reparam::REPARAM_ARCH {
 
 // in: a, x; out: dx/da.
 template <class T> void gamma_dx_da_kernel(const T *const *in, T *out, int64_t n) {
-  gamma::by_regions<T, gamma::Space::PLAIN>(in, out, n);
+  const auto region = [](auto at) { return gamma::region_of<T>(at(0), at(1)); };
+  by_regions<gamma::REGIONS, 2>(in, out, n, region, gamma::in_region<T, gamma::Space::PLAIN>);
 }
 
 // in: a, log x; out: d log x / da.
@@ -218,7 +155,8 @@ template <class T> void gamma_dlogx_da_kernel(const T *const *in, T *out, int64_
   // Where x leaves the floats it is negligible, below, or sent to the quadrature, above, for any x as far out.
   map(in + 1, x, n, [](auto at) { return exp<T>(minimum(maximum(at(0), splat(-RANGE)), splat(RANGE))); });
   const T *const points[] = {in[0], in[1], x};
-  gamma::by_regions<T, gamma::Space::LOG>(points, out, n);
+  const auto region = [](auto at) { return gamma::region_of<T>(at(0), at(2)); };
+  by_regions<gamma::REGIONS, 3>(points, out, n, region, gamma::in_region<T, gamma::Space::LOG>);
 }
 
 }  // namespace reparam::REPARAM_ARCH

@@ -117,6 +117,18 @@ void run_variates(int law, bool wide, int64_t n, int threads, uintptr_t out, uin
   });
 }
 
+template <class T> bool within_of(const T *values, int64_t n, double low, double high) {
+  bool inside = true;
+  for (int64_t i = 0; i < n; i++) inside &= (values[i] >= low) & (values[i] <= high);
+  return inside;
+}
+
+// Whether n numbers lie in an interval; a NaN does not.
+bool within(bool wide, int64_t n, uintptr_t values, double low, double high) {
+  return wide ? within_of(reinterpret_cast<double *>(values), n, low, high)
+              : within_of(reinterpret_cast<float *>(values), n, low, high);
+}
+
 std::vector<std::string> available_names() {
   std::vector<std::string> names;
   for (const Kernels *kernels : available()) names.emplace_back(kernels->name);
@@ -144,6 +156,7 @@ NB_MODULE(_native, m) {
   m.def("select", &reparam::select);
   m.def("has_threads", &has_threads);
   m.def("least", &least);
+  m.def("within", &within);
   m.def("elementwise_names", &elementwise_names);
   m.def("elementwise", &run_elementwise, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
         nb::arg("in1") = 0, nb::arg("period1") = 1, nb::arg("in2") = 0, nb::arg("period2") = 1, nb::arg("in3") = 0,

@@ -94,7 +94,9 @@ namespace reparam::REPARAM_ARCH {
 
 // in: nu, t; out: dt/dnu.
 template <class T> void student_t_dt_dnu_kernel(const T *const *in, T *out, int64_t n) {
-  map_in_double<2>(in, out, n, [](auto at) { return student_t::dt_dnu_anywhere(at(0), at(1)); });
+  in_double<2>(in, out, n, [](auto wide, double *results, int64_t count) {
+    map(wide, results, count, [](auto at) { return student_t::dt_dnu_anywhere(at(0), at(1)); });
+  });
 }
 
 }  // namespace reparam::REPARAM_ARCH

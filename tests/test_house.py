@@ -86,7 +86,22 @@ def test_errors_have_three_parts_and_survive_workers(cls):
     assert issubclass(cls, errors.ReparamError)
 
 
-@pytest.mark.parametrize("estimator", [rp.Pathwise(3), rp.Enumerate(), rp.ScoreFunction(2), rp.LeaveOneOut(4)])
+_VALUES = [
+    rp.Pathwise(3),
+    rp.Enumerate(),
+    rp.ScoreFunction(2),
+    rp.LeaveOneOut(4),
+    rp.MeasureValued(),
+    rp.DisARM(),
+    rp.ARM(),
+    rp.ARMS(3),
+    rp.SumAndSample(3),
+    rp.Unordered(3),
+    rp.Components(),
+]
+
+
+@pytest.mark.parametrize("estimator", _VALUES, ids=repr)
 def test_estimators_are_values(estimator):
     for again in (pickle.loads(pickle.dumps(estimator)), copy.deepcopy(estimator)):
         assert again == estimator

@@ -1,18 +1,16 @@
 """Gauss-Legendre rules for the kernels' quadratures, on (0, 1), in ball arithmetic: `csrc/tables/legendre.hpp`.
 
-python tools/legendre_tables.py [--check]
+python tools/legendre_tables.py
 """
 
 from __future__ import annotations
 
-import argparse
 import pathlib
-import sys
 import textwrap
 
 from flint import arb, ctx
 
-TABLE = pathlib.Path(__file__).resolve().parent.parent / "csrc" / "tables" / "legendre.hpp"
+HEADER = pathlib.Path(__file__).resolve().parent.parent / "csrc" / "tables" / "legendre.hpp"
 SIZES = (10, 40, 56)
 
 
@@ -42,13 +40,5 @@ def header() -> str:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="compare with the committed file instead of writing it")
-    if parser.parse_args().check:
-        sys.exit(TABLE.read_text() != header())
-    TABLE.write_text(header())
-
-
 if __name__ == "__main__":
-    main()
+    HEADER.write_text(header())

@@ -36,17 +36,6 @@ def all_true(mask: Tensor) -> bool:
     return True
 
 
-def within(x: Tensor, low: float, high: float) -> bool:
-    """Whether all values of `x` can be seen to lie in [low, high]: what lets a rule take its shorter way.
-
-    False where nothing can be seen, or only by waiting for an accelerator; the longer way is then right too.
-    """
-    if x.device.type != "cpu" or x.numel() == 0 or not values_visible():
-        return False
-    least, most = torch.aminmax(x.detach())
-    return low <= least.item() and most.item() <= high
-
-
 def wants_validation(dist: Distribution) -> bool:
     """Whether the user left validation of this distribution on.
 

@@ -8,6 +8,9 @@ import platform
 import torch
 
 from reparam.kernels import served_by
+from reparam.kernels.elementwise import FUNCTIONS
+from reparam.kernels.noise import LAWS
+from reparam.noise.variates import SAMPLERS
 from reparam.version import __version__
 
 
@@ -22,7 +25,8 @@ class Info:
         machine: processor architecture and operating system.
         threads: threads torch uses for one operation.
         accelerator: name of the first accelerator, or "none".
-        kernels: which code serves the special functions, and why.
+        kernels: which code serves the functions that have a kernel, and why.
+        functions: those functions; on other devices and in other dtypes than float32 and float64, the reference serves.
     """
 
     reparam: str
@@ -32,6 +36,7 @@ class Info:
     threads: int
     accelerator: str
     kernels: str
+    functions: str
 
     def __str__(self) -> str:
         fields = dataclasses.asdict(self)
@@ -55,4 +60,5 @@ def info() -> Info:
         threads=torch.get_num_threads(),
         accelerator=torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none",
         kernels=served_by(),
+        functions=", ".join([*LAWS, *SAMPLERS, *sorted(function.name for function in FUNCTIONS)]),
     )

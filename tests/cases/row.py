@@ -32,7 +32,7 @@ class Case:
         parameters: in float64.
         moments: by name, a statistic of the sample and its exact expectation as a function of the parameters.
         path: what the derivative at one sample is held against. The sample itself at other parameters, at the noise of
-            a "generator" or, where the rule rejects under a generator, of "quantile"; a univariate "cdf"; or nothing but
+            a "generator" or, where the rule rejects under one, of "quantile" noise; a univariate "cdf"; or nothing but
             "moments" of first and second order, for a rule that moves several variates by distribution functions.
         cdf: `cdf(x, **parameters)`, where the class has none.
         samples: how many, for each moment.

@@ -93,6 +93,8 @@ def test_candidates_are_those_that_serve(dist, serving):
     assert serving <= found
     assert (rp.Pathwise() in found) == isinstance(dist, td.Normal)
     assert (rp.Enumerate() in found) == isinstance(dist, td.Bernoulli)
+    assert all(estimator.unbiased for estimator in found)
+    assert found <= set(candidates_for(dist, biased=True))
     for estimator in found:
         rp.expect(lambda x: x.sum(-1) if dist.event_shape else x * 1.0, dist, estimator)
 

@@ -7,11 +7,11 @@ import itertools
 from collections.abc import Callable
 
 import torch
-from estimators.outcomes import t
 from torch import Tensor
 from torch import distributions as td
 
 import reparam as rp
+from estimators.outcomes import t
 from reparam.estimators import Estimator
 
 

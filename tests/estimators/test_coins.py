@@ -121,6 +121,40 @@ def test_variance_of_arm_is_the_closed_form():
     assert gradient.var(correction=0).item() == pytest.approx(0.025**2 / 3, abs=1e-9)
 
 
+def test_gradients_are_the_published_formulas():
+    """Each estimator's own formula, at the coins it tossed."""
+    phi = torch.linspace(-3, 3, 400, dtype=torch.float64)
+    p = torch.sigmoid(phi)
+    seen: list[Tensor] = []
+
+    def f(b: Tensor) -> Tensor:
+        seen.append(b)
+        return (b - 0.45) ** 2 + phi * b
+
+    def gradient(estimator, noise=None) -> tuple[Tensor, Tensor]:
+        logits = phi.clone().requires_grad_()
+        value = rp.expect(f, td.Bernoulli(logits=logits), estimator, noise=noise)
+        return torch.autograd.grad(value.sum(), logits)[0], seen[-1]
+
+    got, (b, c) = gradient(rp.DisARM())
+    sign = torch.where(c == 1, -1.0, 1.0)
+    torch.testing.assert_close(got, (f(b) - f(c)) / 2 * sign * (b != c) * torch.sigmoid(phi.abs()))
+
+    u = torch.rand(1, 400, 1, dtype=torch.float64)
+    got, (b, c) = gradient(rp.ARM(), u)
+    sign = torch.where(p > 0.5, -1.0, 1.0)  # the uniform says which side is the rarer one
+    torch.testing.assert_close(got, (f(b) - f(c)) * (0.5 - u[0, :, 0]) * sign)
+
+    for n in (3, 5):
+        got, x = gradient(rp.ARMS(n))
+        rare = torch.minimum(p, 1 - p)
+        both = (2 * rare ** (1 / (n - 1)) - 1).clamp(min=0) ** (n - 1)
+        correlation = (both - rare**2) / (rare * (1 - rare))
+        costs = f(x)
+        published = ((costs - costs.mean(0)) * (x - p)).sum(0) / (n - 1) / (1 - correlation)
+        torch.testing.assert_close(got, published)
+
+
 @pytest.mark.parametrize("n", [3, 5, 9])
 @pytest.mark.parametrize("rare", [0.5, 0.3, 0.01])
 def test_the_copula_has_uniform_margins_and_the_stated_disagreement(n: int, rare: float):

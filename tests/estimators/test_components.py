@@ -84,6 +84,12 @@ def test_an_impossible_component_is_not_evaluated():
     assert torch.isfinite(torch.autograd.grad(value, logits)[0]).all()
 
 
+def test_a_mixture_that_cannot_move_is_told_what_serves_it():
+    counts = td.MixtureSameFamily(td.Categorical(torch.ones(2)), td.Poisson(torch.ones(2)))
+    with pytest.raises(rp.NoPathwiseGradient, match="sums over the components"):
+        rp.rsample(counts)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

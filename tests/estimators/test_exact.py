@@ -113,6 +113,19 @@ def test_a_biased_baseline_would_fail_the_same_sum():
     assert abs(total.item() - exact / 2) < 1e-12
 
 
+def test_score_function_variance_is_the_closed_form():
+    """E[(b - .45)^2] at p = 1/2: 1.594e-2 a draw."""
+    gradients = [(b - 0.45) ** 2 * (b - 0.5) for b in (0.0, 1.0)]
+    found = []
+    for b in (0.0, 1.0):
+        parameter = t(0.0).requires_grad_()
+        box = log_ratio(td.Bernoulli(logits=parameter), t(b)[:, None])
+        value = (particle_weights(1, box, None, 0) * (t(b)[:, None] - 0.45) ** 2).sum()
+        found.append(torch.autograd.grad(value, parameter)[0].item())
+    assert found == pytest.approx(gradients, abs=1e-15)
+    assert sum(g**2 for g in found) / 2 - 0.025**2 == pytest.approx(1.594e-2, abs=5e-6)
+
+
 def test_leave_one_out_variance_is_the_closed_form():
     """E[(b - .45)^2] at p = 1/2: the variance of a pair's logit gradient is 6.25e-4, exactly."""
     mean = square = 0.0

@@ -182,6 +182,32 @@ def test_exact_up_to_its_degree_and_biased_beyond(row: Row, order: int):
             assert abs(got / wanted - 1) > 1e-4
 
 
+@pytest.mark.parametrize(
+    ("make", "at", "points"),
+    [
+        (td.Poisson, 1e-6, _X[:30]),
+        (td.Poisson, 1000.0, torch.arange(300.0, 1900.0, dtype=torch.float64)),
+        (lambda v: td.Binomial(12, v), 1e-6, _X[:13]),
+        (lambda v: td.Binomial(12, v), 1 - 1e-6, _X[:13]),
+        (lambda v: td.NegativeBinomial(t(0.3)[0], v), 1e-5, _X[:40]),
+        (lambda v: td.NegativeBinomial(v, t(1e-5)[0]), 0.3, _X[:40]),
+    ],
+    ids=["rare", "frequent", "hardly", "nearly", "rare sums", "rare failures"],
+)
+def test_high_orders_stay_exact_where_the_law_is_narrow_or_wide(make, at: float, points: Tensor):
+    """Order 6 of costs about the nearest value: the slopes are as large as 1 / rate^5, and must not lose it."""
+    parameter = torch.tensor(at, dtype=torch.float64, requires_grad=True)
+    dist = make(parameter)
+    centre, scale = dist.mean.detach().round(), dist.stddev.detach().clamp(min=1.0)
+    for degree in range(1, 7):
+
+        def power(x: Tensor, degree: int = degree) -> Tensor:
+            return ((x - centre) / scale) ** degree
+
+        got = expected_gradient(rp.Fini(6), dist, points, power, parameter)
+        torch.testing.assert_close(got, true_gradient(dist, points, power, parameter), rtol=1e-9, atol=1e-11)
+
+
 def test_the_bias_is_of_the_first_unmatched_degree():
     """Poisson, order 2, cubic cost: E[w x^2] - d E[x^3] / 3 per log-rate is rate / 6."""
     for rate in (0.5, 3.0):

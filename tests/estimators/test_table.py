@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from estimators.outcomes import derivatives, t
-from estimators.table import ROWS, Family, cost_for
 from torch import Tensor
 from torch import distributions as td
 
 import reparam as rp
+from estimators.outcomes import derivatives, t
+from estimators.table import ROWS, Family, cost_for
 from reparam import testing
 from reparam.estimators import Estimator
 from reparam.estimators.training import Controlled

@@ -57,6 +57,9 @@ _PROGRAMS = [
     (rp.LeaveOneOut(), rp.ARM(), rp.ARMS(3)),
     (rp.Enumerate(), rp.DisARM(), rp.ScoreFunction()),
     (rp.ARMS(), rp.ScoreFunction(), rp.Enumerate()),
+    (rp.MeasureValued(), rp.DisARM(), rp.MeasureValued()),
+    (rp.Unordered(2), rp.SumAndSample(2), rp.LeaveOneOut()),
+    (rp.REBAR(), rp.LeaveOneOut(), rp.REBAR(1.0)),
 ]
 
 
@@ -96,6 +99,20 @@ def test_coupled_points_share_the_noise_of_what_comes_after_them():
     (gradient,) = torch.autograd.grad(rp.expect(program, samples=2).sum(), logits)
     # The program has 2 runs of a; given a, b is 0 in one of its pair and 1 in the other, whatever the normal adds.
     torch.testing.assert_close(gradient, torch.full((500,), 0.25), atol=1e-4, rtol=0)
+
+
+def test_common_random_numbers_after_a_count():
+    r"""x ~ Poisson(4), y ~ N(x, 10), E[y^2]: given both draws the difference is :math:`2 (x + 10 e) + 1`, no more."""
+    n = 20_000
+    rate = torch.full((n,), 4.0, dtype=torch.float64, requires_grad=True)
+
+    def program(sample) -> Tensor:
+        return sample(td.Normal(sample(td.Poisson(rate), rp.MeasureValued()), 10.0)) ** 2
+
+    (gradient,) = torch.autograd.grad(rp.expect(program).sum(), rate)
+    assert testing.z_test(gradient, 9.0).passed
+    variance = 4 * (4 + 100)  # with noise of its own at each point it would be 2e4 and more
+    assert testing.z_test((gradient - 9.0) ** 2, variance).passed
 
 
 def test_counts_after_coupled_points_are_drawn_independently_and_stay_unbiased():

@@ -57,10 +57,8 @@ def run(words: list[str]) -> None:
 def _measured(options: Options) -> Diagnosis:
     dist = expressions.distribution(options.dist)
     f = expressions.cost(options.cost, len(dist.event_shape))
-    if options.estimators is None:
-        estimators = [estimator for estimator in candidates_for(dist) if estimator.unbiased]
-    else:
-        estimators = expressions.estimator_list(options.estimators)
+    named = options.estimators
+    estimators = candidates_for(dist) if named is None else expressions.estimator_list(named)
     torch.manual_seed(options.seed)
     return rp.diagnose(f, dist, estimators, repeats=options.repeats)
 

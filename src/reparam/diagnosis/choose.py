@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from reparam import estimators
@@ -27,7 +27,7 @@ from reparam.noise import TorchStream
 # A candidate that evaluates the cost more often than this in one estimate is none unless it is named.
 _MOST_EVALUATIONS = 256
 # Estimates of one batch element in the first round and at the end: fewer for each where there are many elements.
-_FIRST, _LAST = 32, 256
+_FIRST, _LAST = 64, 256
 _FOR_BIAS = 512
 # Standard errors; and the loss that is not worth another round.
 _DOUBT, _REGRET = 2.0, 1.15
@@ -42,13 +42,13 @@ def choose(
     .. math:: \hat e = \arg\min_e \operatorname{Var}(\hat g_e) \times \text{evaluations}_e
 
     All candidates make a few estimates; those that are clearly worse than the leader drop out, the others make twice as
-    many, until it hardly matters which of them is taken, or each has made 256 (32 for each element of a large batch).
+    many, until it hardly matters which of them is taken, or each has made 256 (16 for each element of a large batch).
 
     Args:
         f: the cost, as `expect` takes it. It is called with many points at once.
         dist: the distribution, whose parameters the gradient is measured for, as in `diagnose`.
-        candidates: what to choose from; unless given, every estimator of this library that serves `dist` with its
-            default settings and at most 256 evaluations, and `estimator_for(dist)`.
+        candidates: what to choose from; unless given, `estimator_for(dist)` and every estimator of this library that
+            serves `dist` with its default settings, needs no training and makes at most 256 evaluations.
         max_bias: the largest bias allowed, as a part of the gradient's length. At 0, only estimators that declare
             themselves unbiased run; beyond, the bias of the others is measured against the reference of `diagnose`.
 
@@ -90,15 +90,20 @@ def choose(
     return _with_pilot(report.best.estimator, report)
 
 
-def candidates_for(dist: Distribution) -> list[Estimator]:
-    """Every estimator of this library that serves `dist` with its default settings, biased ones included.
+def candidates_for(dist: Distribution, *, biased: bool = False) -> list[Estimator]:
+    """Every estimator of this library that serves `dist` with its default settings.
 
     Whether one serves is its own word: it is asked for its number of evaluations and for a draw. Those of more than 256
-    evaluations are left out.
+    evaluations are left out, and those that learn while they are used, which a measurement before training belies.
+
+    Args:
+        dist: the distribution.
+        biased: whether those that declare themselves biased are among them.
     """
     classes = [getattr(estimators, name) for name in estimators.__all__]
     made = [cls() for cls in classes if isinstance(cls, type) and issubclass(cls, Estimator) and _complete(cls)]
-    return list(dict.fromkeys(estimator for estimator in [*made, estimator_for(dist)] if _serves(dist, estimator)))
+    wanted = [e for e in (*made, estimator_for(dist)) if (e.unbiased or biased) and not _learns(e)]
+    return list(dict.fromkeys(estimator for estimator in wanted if _serves(dist, estimator)))
 
 
 def _complete(cls: type[Estimator]) -> bool:
@@ -106,6 +111,10 @@ def _complete(cls: type[Estimator]) -> bool:
     return not inspect.isabstract(cls) and all(
         parameter.default is not parameter.empty for parameter in inspect.signature(cls).parameters.values()
     )
+
+
+def _learns(estimator: Estimator) -> bool:
+    return any(isinstance(value, nn.Module) for value in vars(estimator).values())
 
 
 def _serves(dist: Distribution, estimator: Estimator) -> bool:
@@ -145,7 +154,12 @@ def _admitted(
     f: Cost, dist: Distribution, candidates: Sequence[Estimator] | None, max_bias: float
 ) -> tuple[list[Estimator], list[Finding]]:
     """Those that may run, and why the others may not."""
-    running, refused = _working(f, dist, candidates)
+    if candidates is None:
+        running, refused = _working(f, dist, candidates_for(dist, biased=max_bias > 0))
+    else:
+        running, refused = list(candidates), {}
+        for estimator in candidates:
+            try_once(f, dist, estimator)
     reasons = {estimator: error.what for estimator, error in refused.items()}
     if not max_bias:
         reasons |= {e: "it declares itself biased, and max_bias is 0" for e in running if not e.unbiased}
@@ -158,14 +172,9 @@ def _admitted(
 
 
 def _working(
-    f: Cost, dist: Distribution, candidates: Sequence[Estimator] | None
+    f: Cost, dist: Distribution, served: Sequence[Estimator]
 ) -> tuple[list[Estimator], dict[Estimator, InvalidArgument]]:
-    """Those that can estimate this cost once, and the errors of the others; one that was named must work."""
-    if candidates is not None:
-        for estimator in candidates:
-            try_once(f, dist, estimator)
-        return list(candidates), {}
-    served = candidates_for(dist)
+    """Those that can estimate this cost once, and the errors of the others."""
     refused = {estimator: error for estimator in served if (error := _refusal(f, dist, estimator))}
     if served and len(refused) == len(served):  # then it is not the estimators' fault
         raise refused[served[0]]
@@ -204,13 +213,14 @@ def _relative_bias(rows: Tensor, exact: Reference) -> float:
 def _race(f: Cost, dist: Distribution, running: Sequence[Estimator]) -> list[Tensor]:
     """Estimates of each candidate: few of those that lose early, more of those that are hard to tell apart."""
     elements = dist.batch_shape.numel()
-    first, last = max(8, _FIRST // elements), max(32, _LAST // elements)
+    sizes = [math.prod(shape) for shape in parameters(dist).values()]
+    first, last = max(4, _FIRST // elements), max(16, _LAST // elements)
     estimates = [gradients(f, dist, estimator, first) for estimator in running]
     price = [evaluations(dist, estimator) for estimator in running]
     racing = list(range(len(running)))
     made = first
     while made < last:
-        bounds = {i: _bounds(estimates[i], price[i]) for i in racing}
+        bounds = {i: _bounds(estimates[i], sizes, elements, price[i]) for i in racing}
         leader = min(racing, key=lambda i: sum(bounds[i]))
         highest = bounds[leader][1]
         racing = [i for i in racing if i == leader or bounds[i][0] <= highest]
@@ -222,10 +232,16 @@ def _race(f: Cost, dist: Distribution, running: Sequence[Estimator]) -> list[Ten
     return estimates
 
 
-def _bounds(rows: Tensor, price: int) -> tuple[float, float]:
-    """The least and the greatest variance times evaluations that a candidate may well have."""
-    variance, error = spread(rows)
-    return max(variance - _DOUBT * error, 0.0) * price, (variance + _DOUBT * error) * price
+def _bounds(rows: Tensor, sizes: Sequence[int], elements: int, price: int) -> tuple[float, float]:
+    """The least and the greatest variance times evaluations that a candidate may well have.
+
+    The elements of a batch are independent, so a few estimates of many of them are many.
+    """
+    n = rows.shape[0]
+    squares = (rows.double() - rows.double().mean(0)).square() * n / (n - 1)
+    by_element = torch.stack([part.reshape(n, elements, -1).sum(-1) for part in squares.split(sizes, 1)]).sum(0)
+    variance, doubt = by_element.mean(0).sum().item(), _DOUBT * (by_element.var(0).sum() / n).sqrt().item()
+    return max(variance - doubt, 0.0) * price, (variance + doubt) * price
 
 
 def _none_left(findings: Sequence[Finding]) -> InvalidArgument:

@@ -11,7 +11,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from reparam.diagnosis.probes import Finding
 from reparam.diagnosis.reference import Reference
@@ -56,6 +56,7 @@ class Row:
         fields = dataclasses.fields(self.estimator) if dataclasses.is_dataclass(self.estimator) else ()
         usual = {field.name: field.default for field in fields if field.name != "samples"}
         values = {field.name: getattr(self.estimator, field.name) for field in fields if field.repr}
+        values = {name: value for name, value in values.items() if not isinstance(value, nn.Module)}
         said = [
             str(value) if name == "samples" else f"{name}={value!r}"
             for name, value in values.items()

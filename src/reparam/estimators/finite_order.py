@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -13,10 +14,11 @@ from reparam.checks import all_true, summary
 from reparam.errors import InvalidArgument
 from reparam.estimators._choice import FAMILIES, Choice, as_choice
 from reparam.estimators._moments import central_moments, is_discrete
+from reparam.estimators._quadratic import quadratic, quadratic_slope
 from reparam.estimators.sampling import sample
 from reparam.estimators.straight_through import StraightThrough
 from reparam.estimators.support import support_size
-from reparam.estimators.surrogate import SurrogateEstimator, cannot_serve, moved, require_count
+from reparam.estimators.surrogate import SurrogateEstimator, cannot_serve, moved, require_count, widened
 from reparam.noise import NoiseSource
 from reparam.pathwise import parameter_like
 
@@ -39,17 +41,18 @@ class Fini(SurrogateEstimator):
         samples: how many draws `expect` makes, by keyword.
 
     Shapes and dtypes:
-        As the distribution's sample, in the dtype of its parameters: exact discrete values. An order above 2 solves
-        a D x D system in float64 for each batch element. Any noise that the distribution's sampler takes.
+        As the distribution's sample, in the dtype of its parameters: exact discrete values. Any noise that the
+        distribution's sampler takes.
 
     Gradient:
         To every parameter. Exact on average for the costs that are polynomials of degree up to D in the sample; biased
         for every other, by the terms beyond. One evaluation a draw, of a cost that must be differentiable. It
         differentiates once.
 
-        Poisson, Bernoulli, Binomial, NegativeBinomial, Geometric, BetaBinomial and Categorical (in its index) have
-        every order that their support carries; any other discrete univariate law with a mean and a variance has orders
-        1 and 2; a OneHotCategorical, whose polynomials are of its vector, likewise.
+        Poisson, Bernoulli, Binomial, NegativeBinomial and Geometric have every order that their support carries, by
+        their orthogonal polynomials; BetaBinomial and Categorical (in its index) too, from order 3 on by enumerating
+        the support and solving a D x D system in float64; any other discrete univariate law with a mean and a variance
+        has orders 1 and 2; a OneHotCategorical, whose polynomials are of its vector, likewise.
 
     Errors:
         `InvalidArgument` for other distributions and orders, for an order above the number of values, and where the
@@ -80,13 +83,21 @@ class Fini(SurrogateEstimator):
             choice = as_choice(self, dist)
             unit = choice.draw(sample_shape, noise)
             return choice.finish(unit + _least_slope(choice, unit))
+        slope = self._slope(dist)
+        x, like = sample(dist, sample_shape, noise), parameter_like(dist)
+        return x.to(like.dtype) + slope(x).to(like.dtype)
+
+    def _slope(self, dist: Distribution) -> Callable[[Tensor], Tensor]:
+        """The slope as a function of the sample: zero, with a derivative in the parameters."""
+        law = quadratic(dist, widened if self.order == 2 else torch.Tensor.double)
+        if law is not None:
+            _require_spread(dist, law.variance, self.order)
+            return lambda x: quadratic_slope(x, law, self.order)
         moments = central_moments(dist, 2 * self.order - 2) if is_discrete(dist) else []
         if not moments:
             raise cannot_serve(self, dist, f"discrete univariate distributions with {2 * self.order - 2} known moments")
         _require_spread(dist, moments[1], self.order)
-        x = sample(dist, sample_shape, noise)
-        like = parameter_like(dist)
-        return x.to(like.dtype) + _scalar_slope(x, moments, self.order).to(like.dtype)
+        return lambda x: _moment_slope(x, moments, self.order)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +164,7 @@ def _require_spread(dist: Distribution, variance: Tensor, order: int) -> None:
         )
 
 
-def _scalar_slope(x: Tensor, moments: list[Tensor], order: int) -> Tensor:
+def _moment_slope(x: Tensor, moments: list[Tensor], order: int) -> Tensor:
     """The slope at x times the change of the parameters: zero, with the derivative that the moments have.
 
     With u the standardised sample and G the matrix of E[u^(j + k)], the slope is the sum over d of (G^-1 v(u))_d, v the

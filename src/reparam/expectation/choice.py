@@ -39,4 +39,6 @@ def estimator_for(dist: Distribution) -> Estimator:
 @advise_with
 def _advice(dist: Distribution) -> str:
     chosen = estimator_for(dist)
+    if isinstance(chosen, Components):
+        return "rp.expect(f, dist), which sums over the components"
     return f"rp.expect(f, dist, rp.{chosen if not isinstance(chosen, Enumerate) else 'Enumerate()'})"

@@ -12,6 +12,8 @@ from reparam.kernels import memory
 from reparam.kernels.implicit import Slopes, attach
 from reparam.kernels.native import native
 
+# Every function that asked for a kernel, and so what `reparam info` speaks of.
+FUNCTIONS: list[Elementwise] = []
 _INDEX = {name: index for index, name in enumerate(native.elementwise_names())} if native is not None else {}
 
 
@@ -35,6 +37,7 @@ class Elementwise:
         self.name = name
         self.reference = reference
         self.slopes = slopes
+        FUNCTIONS.append(self)
 
     def __call__(self, *inputs: Tensor) -> Tensor:
         """The function's value, of the broadcast shape, with its derivative."""

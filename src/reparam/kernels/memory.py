@@ -53,9 +53,31 @@ def periodic(tensor: Tensor) -> tuple[Tensor, int]:
 
 def least(tensor: Tensor) -> float | None:
     """The least value, NaN aside, or None where it cannot be seen, or only by waiting for an accelerator."""
-    if tensor.device.type != "cpu" or not tensor.numel() or not values_visible():
+    if not _readable(tensor):
         return None
-    if native is None or tensor.dtype not in DTYPES or not visible((tensor,)):
+    if not _native_reads(tensor):
         return tensor.detach().min().item()
     held, period = periodic(tensor)
-    return native.least(held.dtype == torch.float64, period, held.data_ptr())
+    return native.least(held.dtype == torch.float64, period, held.data_ptr())  # type: ignore[union-attr]
+
+
+def within(tensor: Tensor, low: float, high: float) -> bool:
+    """Whether all values can be seen to lie in [low, high]: what lets a rule take its shorter way.
+
+    False where nothing can be seen, or only by waiting for an accelerator; the longer way is then right too.
+    """
+    if not _readable(tensor):
+        return False
+    if not _native_reads(tensor):
+        least, most = torch.aminmax(tensor.detach())
+        return low <= least.item() and most.item() <= high
+    held, period = periodic(tensor)
+    return native.within(held.dtype == torch.float64, period, held.data_ptr(), low, high)  # type: ignore[union-attr]
+
+
+def _readable(tensor: Tensor) -> bool:
+    return tensor.device.type == "cpu" and tensor.numel() > 0 and values_visible()
+
+
+def _native_reads(tensor: Tensor) -> bool:
+    return native is not None and tensor.dtype in DTYPES and visible((tensor,))

@@ -17,6 +17,8 @@ from reparam.kernels.noise import Place, serves
 from reparam.noise import _rejection
 from reparam.noise.counter import rows_of
 
+# The laws sampled by rejection.
+SAMPLERS = tuple(_rejection.LAWS)
 _NATIVE_LAWS: list[str] = [] if native is None else native.law_names()
 _WORD = 0xFFFFFFFF
 

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from reparam.checks import within
+from reparam.kernels.memory import within
 
 _LOG_2 = math.log(2)
 # `exp` of the rounded logarithm of the largest float may round up to infinity; a few roundings below, it cannot.

@@ -33,12 +33,17 @@ _IMPLICIT = "implicit; Figurnov, Mohamed and Mnih, NeurIPS 2018"
 @rounded_once
 def beta(dist: Beta, noise: BoundNoise) -> Tensor:
     """The sigmoid of a Beta logit, kept off 0 and 1, where the density may be infinite."""
-    a, b = dist.concentration1, dist.concentration0
-    standard = moderate_gamma(noise, a, b)
+    both = dist._dirichlet.concentration
+    a, b = both.unbind(-1)
+    standard = moderate_gamma(noise, both)
     if standard is not None:
-        limits = _LOGIT_LIMITS[a.dtype]
-        logit = drawn(lambda a, b: standard(a).div_(standard(b)).log_().clamp_(*limits), _slopes, a, b)
-        return torch.sigmoid(logit)
+        limits = _LOGIT_LIMITS[both.dtype]
+
+        def logit_of(*_: Tensor) -> Tensor:
+            x, y = standard(both, 2).unbind(-1)
+            return x.div(y).log_().clamp_(*limits)
+
+        return torch.sigmoid(drawn(logit_of, _slopes, a, b))
     x = torch.sigmoid(beta_logit(a, b, noise))
     limits = torch.finfo(x.dtype)
     return x.clamp(limits.tiny, 1 - limits.eps / 2)

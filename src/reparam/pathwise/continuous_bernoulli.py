@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.distributions import ContinuousBernoulli
 from torch.nn.functional import softplus
 
-from reparam.checks import within
+from reparam.kernels.memory import within
 from reparam.noise import BoundNoise
 from reparam.pathwise._precision import rounded_once
 from reparam.pathwise.registry import register

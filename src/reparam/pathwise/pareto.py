@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, distributions
 from torch.distributions import Pareto
 
-from reparam.checks import within
+from reparam.kernels.memory import within
 from reparam.noise import BoundNoise
 from reparam.pathwise._precision import rounded_once
 from reparam.pathwise._range import exp_in_range, log1mexp

@@ -193,7 +193,8 @@ def _parameter_like(dist: Distribution, names: Sequence[str]) -> Tensor:
         return first
     for part in wrapped(dist):
         return parameter_like(part)
-    return next((v for v in held.values() if isinstance(v, Tensor) and v.is_floating_point()), torch.empty(()))
+    own = next((v for v in held.values() if isinstance(v, Tensor) and v.is_floating_point()), None)
+    return torch.empty(()) if own is None else own
 
 
 def _constraint_names(cls: type[Distribution]) -> tuple[str, ...]:

@@ -14,8 +14,9 @@ from torch.distributions import RelaxedBernoulli, RelaxedOneHotCategorical
 from torch.distributions.relaxed_bernoulli import LogitRelaxedBernoulli
 from torch.distributions.relaxed_categorical import ExpRelaxedCategorical
 
-from reparam.checks import all_true, summary, wants_validation, within
+from reparam.checks import all_true, summary, wants_validation
 from reparam.errors import InvalidArgument
+from reparam.kernels.memory import within
 from reparam.noise import BoundNoise
 from reparam.pathwise._precision import rounded_once
 from reparam.pathwise.registry import register

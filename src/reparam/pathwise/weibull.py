@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Weibull
 
-from reparam.checks import within
+from reparam.kernels.memory import within
 from reparam.noise import BoundNoise
 from reparam.pathwise._precision import rounded_once
 from reparam.pathwise._range import exp_in_range
