@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from paired import machine
 from torch import Tensor
 from torch import distributions as td
 from torch.distributions import Distribution
 
 import reparam as rp
+from paired import machine
 from reparam.diagnosis import candidates_for
 from reparam.diagnosis.measure import Cost, evaluations, gradients
 from reparam.estimators import Estimator
@@ -166,7 +166,7 @@ def regret(f: Cost, dist: Distribution, measured: dict, seeds: int) -> dict:
         counted, start = Counted(f), time.process_time()
         chosen = rp.choose(counted, dist)
         seconds = time.process_time() - start
-        step = next(r.seconds for r in chosen.pilot.rows if r.estimator == chosen)
+        step = next(r.seconds for r in vars(chosen)["pilot"].rows if r.estimator == chosen)
         steps = STEPS * evaluations(dist, chosen)
         ratio = measured[chosen] / measured[best]
         runs.append((ratio * (1 + counted.count / steps), ratio, repr(chosen), counted.count, seconds / (STEPS * step)))

@@ -9,9 +9,9 @@ from types import ModuleType
 import mpmath
 import pytest
 import torch
-from instruction_sets import INSTRUCTION_SETS, instruction_set, needs_kernels
 from torch import Tensor
 
+from instruction_sets import INSTRUCTION_SETS, instruction_set, needs_kernels
 from reparam.kernels.elementwise import run
 
 ROOT = pathlib.Path(__file__).parent.parent.parent

@@ -70,9 +70,9 @@ def choose(
         >>> import torch, reparam as rp
         >>> _ = torch.manual_seed(0)
         >>> dist = torch.distributions.Poisson(torch.full((20,), 4.0))
-        >>> best = rp.choose(lambda x: x**2, dist, [rp.ScoreFunction(), rp.LeaveOneOut(2)])
+        >>> best = rp.choose(lambda x: x**2, dist, [rp.LeaveOneOut(2), rp.MeasureValued()])
         >>> best, len(best.pilot.rows)
-        (LeaveOneOut(samples=2), 2)
+        (MeasureValued(samples=1), 2)
     """
     _check(dist, candidates, max_bias)
     running, findings = _admitted(f, dist, candidates, max_bias)

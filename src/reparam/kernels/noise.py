@@ -42,6 +42,11 @@ class Place(NamedTuple):
         address = 0 if rows is None else rows.data_ptr()
         return [self.seed, int(self.step) & _WORD, self.tag, first, address, length], rows
 
+    def frozen(self) -> Place:
+        """The same place, whatever its tensors turn into later: a step that a training loop adds to in place."""
+        index = self.index.clone() if isinstance(self.index, Tensor) and self.index.ndim else int(self.index)
+        return self._replace(step=int(self.step), index=index)
+
     def tensors(self) -> list[Tensor]:
         """The tensors among its parts."""
         return [part for part in (self.step, self.index) if isinstance(part, Tensor)]
@@ -120,7 +125,7 @@ def scaled_normal(loc: Tensor, scale: Tensor, shape: Sequence[int], place: Place
         return _run_scaled(full[0], full[1], place)
     if torch.autograd.forward_ad._current_level >= 0:
         return full[0] + noise("normal", shape, scale.dtype, place) * full[1]
-    return _ScaledNormal.apply(*full, place)  # pyright: ignore[reportReturnType]
+    return _ScaledNormal.apply(*full, place.frozen())  # pyright: ignore[reportReturnType]
 
 
 def _run_scaled(loc: Tensor | None, scale: Tensor, place: Place) -> Tensor:
@@ -145,7 +150,7 @@ class _ScaledNormal(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         to_loc, to_scale, _ = ctx.needs_input_grad
-        return grad if to_loc else None, _Scaled.apply(grad, ctx.place) if to_scale else None, None
+        return grad if to_loc else None, _times_noise(grad, ctx.place) if to_scale else None, None
 
 
 class _Scaled(torch.autograd.Function):
@@ -158,4 +163,10 @@ class _Scaled(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        return _Scaled.apply(grad, ctx.place), None
+        return _times_noise(grad, ctx.place), None
+
+
+def _times_noise(grad: Tensor, place: Place) -> Tensor:
+    if memory.visible([grad]):
+        return _Scaled.apply(grad, place)  # pyright: ignore[reportReturnType]
+    return grad * noise("normal", grad.shape, grad.dtype, place)  # a batch of gradients, or a tracer's

@@ -27,13 +27,14 @@ class Philox:
     .. math:: \epsilon_{ij} = \Phi^{-1}\!\left(2^{-w}\left(\mathrm{Philox}_{\text{seed}}
               (j,\, i,\, \text{step},\, \text{variable}) + \tfrac12\right)\right)
 
-    with *i* the global index of the row, *j* the place inside the row, and *w* = 53 bits in float64, 32 in
-    every other dtype. Laws with parameters that have no such transform (Gamma and what is made of it, von Mises, Poisson,
-    binomial) are sampled by rejection, each number from counters of its own. The value is immutable: the same object gives the same numbers however often, in
-    whatever thread or process, and whichever part of the rows is asked for. A draw in parts equals the whole
-    draw, bit for bit, in eager mode on one kind of device; between devices, and between the native kernels and torch's
-    operations, the integers and the uniform noise agree bit for bit, the normal and exponential noise up to rounding,
-    and a number sampled by rejection up to rounding or, once in about :math:`10^7` float32 numbers, to another candidate.
+    with *i* the global index of the row, *j* the place inside the row, and *w* = 53 bits in float64, 32 in every other
+    dtype. Laws with parameters that have no such transform (Gamma and what is made of it, von Mises, Poisson, binomial)
+    are sampled by rejection, each number from counters of its own. The value is immutable: the same object gives the
+    same numbers however often, in whatever thread or process, and whichever part of the rows is asked for. A draw in
+    parts equals the whole draw, bit for bit, in eager mode on one kind of device; between devices, and between the
+    native kernels and torch's operations, the integers and the uniform noise agree bit for bit, the normal and
+    exponential noise up to rounding, and a number sampled by rejection up to rounding or, once in about :math:`10^7`
+    float32 numbers, to another candidate.
 
     A row is one entry of the draw's first dimension: the first of `sample_shape` if there is one, else of
     the batch. What one draw asks for in succession (the two gammas of a Beta; the variables of a program)
