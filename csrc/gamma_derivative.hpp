@@ -159,22 +159,4 @@ template <class T> void gamma_dlogx_da_kernel(const T *const *in, T *out, int64_
   by_regions<gamma::REGIONS, 3>(points, out, n, region, gamma::in_region<T, gamma::Space::LOG>);
 }
 
-// What a gradient at y = x / rate sends to the concentration and to the rate, each in one pass: at a few dozen elements
-// the operations of an expression cost more than its numbers.
-
-// in: a, rate, y, gradient; out: gradient * dx/da / rate.
-template <class T> void gamma_flow_to_a_kernel(const T *const *in, T *out, int64_t n) {
-  alignas(64) T x[BLOCK];
-  map(in + 1, x, n, [](auto at) { return at(0) * at(1); });
-  const T *const points[] = {in[0], x};
-  gamma_dx_da_kernel(points, out, n);
-  const T *const factors[] = {in[3], out, in[1]};
-  map(factors, out, n, [](auto at) { return at(0) * (at(1) / at(2)); });
-}
-
-// in: rate, y, gradient; out: -gradient * y / rate.
-template <class T> void gamma_flow_to_rate_kernel(const T *const *in, T *out, int64_t n) {
-  map(in, out, n, [](auto at) { return -at(2) * (at(1) / at(0)); });
-}
-
 }  // namespace reparam::REPARAM_ARCH

@@ -17,27 +17,6 @@ from torch.autograd import forward_ad
 Slopes = Callable[[Tensor, Sequence[Tensor], Sequence[bool]], Sequence[Tensor | None]]
 
 
-Flows = Callable[[Tensor, Tensor, Sequence[Tensor], Sequence[bool]], "Sequence[Tensor | None] | None"]
-
-
-class Fused:
-    """Slopes that also know, in fewer operations, what a gradient sends through them.
-
-    Args:
-        slopes: as `attach` takes them.
-        flows: `flows(gradient, x, parameters, needed)`, the gradient times each slope; None where it cannot serve. It is
-            asked where nothing is differentiated a second time.
-    """
-
-    def __init__(self, slopes: Slopes, flows: Flows) -> None:
-        self._slopes = slopes
-        self.flows = flows
-
-    def __call__(self, x: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> Sequence[Tensor | None]:
-        """The slopes themselves."""
-        return self._slopes(x, parameters, needed)
-
-
 def attach(slopes: Slopes, x: Tensor, *parameters: Tensor) -> Tensor:
     r"""The sample x, given the derivative :math:`dx/d\theta_i` = `slopes(x, parameters, needed)[i]`.
 
@@ -98,22 +77,12 @@ def _pull_back(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     x, *parameters = ctx.saved_tensors
     needed = ctx.needs_input_grad[2:]
     full = [p if p.shape == x.shape else p.expand(x.shape) for p in parameters]
+    slopes = ctx.slopes(x, full, needed)
     flows: list[Tensor | None] = [None, None]
-    for flow, p in zip(_flows(ctx.slopes, grad, x, full, needed), parameters, strict=True):
+    for slope, want, p in zip(slopes, needed, parameters, strict=True):
+        flow = grad * slope if want and slope is not None else None
         flows.append(flow if flow is None or flow.shape == p.shape else flow.sum_to_size(p.shape))
     return tuple(flows)
-
-
-def _flows(
-    slopes: Slopes, grad: Tensor, x: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]
-) -> Sequence[Tensor | None]:
-    """The gradient times each slope."""
-    if isinstance(slopes, Fused) and not torch.is_grad_enabled():
-        fused = slopes.flows(grad, x, parameters, needed)
-        if fused is not None:
-            return fused
-    pairs = zip(slopes(x, parameters, needed), needed, strict=True)
-    return [grad * slope if want and slope is not None else None for slope, want in pairs]
 
 
 class _Plain(torch.autograd.Function):

@@ -12,13 +12,12 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.distributions import Chi2, Gamma, InverseGamma
 
-from reparam.kernels.implicit import Fused, drawn
+from reparam.kernels.implicit import drawn
 from reparam.noise import BoundNoise
 from reparam.pathwise._log_gamma import log_gamma, moderate_gamma
 from reparam.pathwise._precision import rounded_once
 from reparam.pathwise._range import exp_in_range
 from reparam.pathwise.registry import register
-from reparam.special._native import native_value
 from reparam.special.gamma import gamma_dx_dconcentration
 
 _IMPLICIT = "implicit; Figurnov, Mohamed and Mnih, NeurIPS 2018"
@@ -31,7 +30,7 @@ def gamma(dist: Gamma, noise: BoundNoise) -> Tensor:
     standard = moderate_gamma(noise, dist.concentration)
     if standard is None:
         return exp_in_range(log_gamma(dist.concentration, noise) - dist.rate.log())
-    return drawn(lambda a, rate: standard(a).div_(rate), _GAMMA, dist.concentration, dist.rate)
+    return drawn(lambda a, rate: standard(a).div_(rate), _gamma_slopes, dist.concentration, dist.rate)
 
 
 @register(Chi2, kind="implicit", parameters=("df",), reference=_IMPLICIT)
@@ -60,19 +59,6 @@ def inverse_gamma(dist: InverseGamma, noise: BoundNoise) -> Tensor:
 def _gamma_slopes(y: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> list[Tensor | None]:
     a, rate = parameters
     return [gamma_dx_dconcentration(a, y * rate) / rate if needed[0] else None, -y / rate if needed[1] else None]
-
-
-def _gamma_flows(
-    grad: Tensor, y: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]
-) -> list[Tensor | None] | None:
-    a, rate = parameters
-    to_a = native_value("gamma_flow_to_a", a, rate, y, grad) if needed[0] else None
-    to_rate = native_value("gamma_flow_to_rate", rate, y, grad) if needed[1] else None
-    served = (to_a is not None) == needed[0] and (to_rate is not None) == needed[1]
-    return [to_a, to_rate] if served else None
-
-
-_GAMMA = Fused(_gamma_slopes, _gamma_flows)
 
 
 def _chi2_slope(y: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> list[Tensor]:
