@@ -54,15 +54,8 @@ class Row:
     def name(self) -> str:
         """The estimator with its number of samples and whatever else is not as usual."""
         fields = dataclasses.fields(self.estimator) if dataclasses.is_dataclass(self.estimator) else ()
-        usual = {field.name: field.default for field in fields if field.name != "samples"}
-        values = {field.name: getattr(self.estimator, field.name) for field in fields if field.repr}
-        values = {name: value for name, value in values.items() if not isinstance(value, nn.Module)}
-        said = [
-            str(value) if name == "samples" else f"{name}={value!r}"
-            for name, value in values.items()
-            if name not in usual or value != usual[name]
-        ]
-        return f"{type(self.estimator).__name__}({', '.join(said)})"
+        said = [_setting(field, getattr(self.estimator, field.name)) for field in fields if field.init]
+        return f"{type(self.estimator).__name__}({', '.join(filter(None, said))})"
 
     @property
     def exact(self) -> bool:
@@ -183,6 +176,15 @@ class Diagnosis:
         console.print(self)
         assert isinstance(console.file, io.StringIO)
         return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
+
+
+def _setting(field: dataclasses.Field[Any], value: object) -> str:
+    """A hyperparameter as a table names it; nothing if it is as usual."""
+    if field.name == "samples":
+        return str(value)
+    if isinstance(value, nn.Module):
+        return "" if field.default is dataclasses.MISSING else f"{field.name}={type(value).__name__}"
+    return "" if value == field.default else f"{field.name}={value!r}"
 
 
 def _cells(row: Row, several: bool) -> dict[str, str]:
