@@ -15,7 +15,7 @@ from reparam import estimators
 from reparam.checks import check_parameters
 from reparam.diagnosis.copies import copies
 from reparam.diagnosis.diagnose import differentiates, in_words, parameters, row_of
-from reparam.diagnosis.measure import Cost, evaluations, gradients, spread, try_once
+from reparam.diagnosis.measure import Cost, check_estimators, evaluations, gradients, spread, try_once
 from reparam.diagnosis.probes import Finding, probe_path
 from reparam.diagnosis.reference import Reference, reference
 from reparam.diagnosis.report import Diagnosis
@@ -143,12 +143,8 @@ def _check(dist: Distribution, candidates: Sequence[Estimator] | None, max_bias:
             instead="rp.choose(f, dist)",
         )
     check_parameters(dist)
-    if candidates is not None and (not isinstance(candidates, Sequence) or not candidates):
-        raise InvalidArgument(
-            "candidates must be a list of at least one estimator",
-            received=f"{candidates!r}",
-            instead="rp.choose(f, dist, [rp.LeaveOneOut(2), rp.LeaveOneOut(8)]), or no candidates at all",
-        )
+    if candidates is not None:
+        check_estimators("candidates", candidates)
     if not isinstance(max_bias, (int, float)) or isinstance(max_bias, bool) or not max_bias >= 0:
         raise InvalidArgument(
             "max_bias is a part of the gradient's length, zero or more",
