@@ -17,6 +17,10 @@ ConfigT = TypeVar("ConfigT")
 
 RECIPES = {
     "vae": "reparam.recipes.vae",
+    "mixture": "reparam.recipes.mixture",
+    "bnn": "reparam.recipes.bnn",
+    "discrete-vae": "reparam.recipes.discrete_vae",
+    "gan": "reparam.recipes.gan",
     "sac": "reparam.recipes.sac",
     "policy-gradient": "reparam.recipes.policy_gradient",
 }
@@ -76,8 +80,11 @@ def _parse(name: str, config: type[ConfigT], options: list[str]) -> Options[Conf
 # The figures of the recipes: what they are called, and their unit.
 FIGURES = {
     "test_elbo": ("test ELBO", "nats per image"),
-    "test_nll": ("test NLL", "nats per image"),
+    "test_nll": ("test NLL", "nats"),
     "eval_return_mean": ("return", "a mean over evaluation episodes"),
+    "frechet_distance": ("Frechet", "distance from the data, by a classifier"),
+    "test_accuracy": ("accuracy", "on test data"),
+    "test_log_likelihood": ("held out", "nats per point"),
     "cpu_seconds": ("CPU time", "s"),
 }
 

@@ -49,6 +49,10 @@ class Share:
         step = torch.full((), self.step, device=index.device)
         return Philox(self.seed, step, index, variable)
 
+    def stream(self) -> torch.Generator:
+        """A generator of torch's own, for draws that consume an unknown number of bits; another one on each process."""
+        return torch.Generator(self.rows.device).manual_seed(_key(self.seed, self.step, self.first, 1))
+
     def bernoulli(self, probabilities: Tensor) -> Tensor:
         """Zeros and ones of the given probabilities, shape (rows, columns): dynamic binarisation.
 
