@@ -19,10 +19,11 @@ from torch import Tensor
 from torch import distributions as td
 
 import reparam as rp
+from reparam.estimators import Estimator
 
 DRAWS = 200_000
 RESULTS = Path(__file__).parent / "results" / "surrogate_bias.json"
-CHOICES: dict[str, rp.estimators.Estimator] = {
+CHOICES: dict[str, Estimator] = {
     "LeaveOneOut (2)": rp.LeaveOneOut(2),
     "MeasureValued (2)": rp.MeasureValued(),
     "StraightThrough": rp.StraightThrough(),
@@ -33,7 +34,7 @@ CHOICES: dict[str, rp.estimators.Estimator] = {
     "ReinMax(1.3)": rp.ReinMax(1.3),
     "MVE": rp.MVE(),
 }
-COUNTS: dict[str, rp.estimators.Estimator] = {
+COUNTS: dict[str, Estimator] = {
     "LeaveOneOut (2)": rp.LeaveOneOut(2),
     "MeasureValued (2)": rp.MeasureValued(),
     "Fini(1), straight-through": rp.Fini(1),
@@ -48,7 +49,7 @@ COSTS: dict[str, Callable[[Tensor], Tensor]] = {
     "exp(-x)": lambda x: torch.exp(-x),
 }
 Law = Callable[[Tensor], td.Distribution]
-LAWS: dict[str, tuple[Law, float, dict[str, rp.estimators.Estimator]]] = {
+LAWS: dict[str, tuple[Law, float, dict[str, Estimator]]] = {
     "Bernoulli(0.3), logit": (lambda v: td.Bernoulli(logits=v), -0.8473, CHOICES),
     "Categorical of 4, one logit": (lambda v: td.Categorical(logits=_one_of_four(v)), 0.5, CHOICES),
     "Poisson(4), rate": (td.Poisson, 4.0, COUNTS),
@@ -69,9 +70,7 @@ def exact(law: Law, at: float, cost: Callable[[Tensor], Tensor]) -> float:
     return torch.autograd.grad(value, parameter)[0].item()
 
 
-def measure(
-    law: Law, at: float, cost: Callable[[Tensor], Tensor], estimator: rp.estimators.Estimator
-) -> tuple[float, float]:
+def measure(law: Law, at: float, cost: Callable[[Tensor], Tensor], estimator: Estimator) -> tuple[float, float]:
     """Relative bias and relative standard deviation of a single estimate."""
     parameter = torch.full((DRAWS,), at, dtype=torch.float64, requires_grad=True)
     value = rp.expect(lambda x: cost(x.double()), law(parameter), estimator)

@@ -188,6 +188,23 @@ def test_the_table_the_file_and_the_figure(tmp_path):
     assert "<svg" in (tmp_path / "figure.svg").read_text()
 
 
+@pytest.mark.parametrize(
+    ("estimator", "name"),
+    [
+        (rp.LeaveOneOut(4), "LeaveOneOut(4)"),
+        (rp.Enumerate(), "Enumerate()"),
+        (rp.Enumerate(99), "Enumerate(budget=99)"),
+        (rp.GumbelSoftmax(0.5), "GumbelSoftmax(1, temperature=0.5)"),
+        (rp.ScoreFunction(1, rp.MovingAverage(0.9)), "ScoreFunction(1, baseline=MovingAverage)"),
+        (rp.RELAX(), "RELAX()"),
+    ],
+)
+def test_names_say_what_is_not_as_usual(estimator, name: str):
+    (row,) = rp.diagnose(square, td.Bernoulli(torch.tensor([0.3, 0.6])), [estimator], repeats=100).rows
+    assert row.name == name
+    assert row.estimator is estimator
+
+
 # Copies
 
 

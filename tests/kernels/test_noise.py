@@ -151,8 +151,7 @@ def test_the_transforms_and_the_compiler_see_one_operation():
 
 
 def test_the_operation_obeys_torchs_own_checks():
-    place = ([3, 4], torch.tensor(5), 6, torch.tensor(7))
-    seed, step, tag, index = place
-    torch.library.opcheck(philox_noise, ("normal", [4, 3], torch.float32, seed, step, tag, index))
-    drawn = philox_noise("normal", [4, 3], torch.float32, seed, step, tag, index)
+    seed, step, tag, index = [3, 4], torch.tensor(5), 6, torch.tensor(7)
+    torch.library.opcheck(philox_noise, ("normal", [4, 3], torch.float32, seed, step, tag, index, CPU))
+    drawn = philox_noise("normal", [4, 3], torch.float32, seed, step, tag, index, CPU)
     assert torch.equal(drawn, kernels.noise("normal", (4, 3), torch.float32, Place(3 | 4 << 32, 5, 6, 7)))

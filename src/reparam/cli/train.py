@@ -20,6 +20,7 @@ RECIPES = {
     "mixture": "reparam.recipes.mixture",
     "bnn": "reparam.recipes.bnn",
     "discrete-vae": "reparam.recipes.discrete_vae",
+    "gan": "reparam.recipes.gan",
     "sac": "reparam.recipes.sac",
     "policy-gradient": "reparam.recipes.policy_gradient",
 }
@@ -81,6 +82,7 @@ FIGURES = {
     "test_elbo": ("test ELBO", "nats per image"),
     "test_nll": ("test NLL", "nats"),
     "eval_return_mean": ("return", "a mean over evaluation episodes"),
+    "frechet_distance": ("Frechet", "distance from the data, by a classifier"),
     "test_accuracy": ("accuracy", "on test data"),
     "test_log_likelihood": ("held out", "nats per point"),
     "cpu_seconds": ("CPU time", "s"),

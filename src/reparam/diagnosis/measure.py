@@ -48,7 +48,7 @@ def _on_copies(f: Cost) -> Cost:
     """The cost of points `(K, repeats, *batch_shape, *event_shape)`: to f, each copy is one draw more."""
 
     def cost(points: Tensor) -> Tensor:
-        return f(points.flatten(0, 1)).unflatten(0, points.shape[:2])
+        return _described(f, points.flatten(0, 1)).unflatten(0, points.shape[:2])
 
     return cost
 

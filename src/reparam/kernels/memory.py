@@ -15,6 +15,11 @@ from reparam.kernels.native import native
 DTYPES = (torch.float32, torch.float64)
 
 
+def reachable(dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether there are native kernels that read and write this dtype on this device."""
+    return native is not None and device.type == "cpu" and dtype in DTYPES
+
+
 def visible(tensors: Sequence[Tensor]) -> bool:
     """Whether these are plain tensors whose memory can be handed to a kernel here and now.
 

@@ -123,25 +123,25 @@ class PhiloxStream(QuantileStream):
 
     def normal(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
         """Standard normal noise by the inverse distribution function."""
-        if not kernels.serves(dtype, device):
+        if not self._has_kernel("normal", dtype, device):
             return super().normal(shape, dtype, device)
-        return kernels.noise("normal", shape, dtype, self.place(shape))
+        return kernels.noise("normal", shape, dtype, self.place(shape), device)
 
     def uniform(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
         """Uniform noise in the open interval (0, 1)."""
-        if not kernels.serves(dtype, device):
+        if not self._has_kernel("uniform", dtype, device):
             return super().uniform(shape, dtype, device)
-        return kernels.noise("uniform", shape, dtype, self.place(shape))
+        return kernels.noise("uniform", shape, dtype, self.place(shape), device)
 
     def exponential(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
         """Standard exponential noise."""
-        if not kernels.serves(dtype, device):
+        if not self._has_kernel("exponential", dtype, device):
             return super().exponential(shape, dtype, device)
-        return kernels.noise("exponential", shape, dtype, self.place(shape))
+        return kernels.noise("exponential", shape, dtype, self.place(shape), device)
 
     def scaled_normal(self, loc: Tensor, scale: Tensor, shape: Sequence[int]) -> Tensor:
         """The sum `loc + scale * eps`; where a kernel serves, backward makes eps anew instead of having stored it."""
-        if loc.dtype != scale.dtype or not kernels.serves(scale.dtype, scale.device):
+        if loc.dtype != scale.dtype or not self._has_kernel("normal", scale.dtype, scale.device):
             return loc + self.normal(shape, scale.dtype, scale.device) * scale
         return kernels.scaled_normal(loc, scale, shape, self.place(shape))
 
@@ -154,6 +154,9 @@ class PhiloxStream(QuantileStream):
         value = self.value
         check_index(value.index, shape)
         return kernels.Place(value.seed, value.step, self._next_tag(), value.index)
+
+    def _has_kernel(self, law: str, dtype: torch.dtype, device: torch.device) -> bool:
+        return kernels.serves(law, dtype, device, self.value.step, self.value.index)
 
     def _next_tag(self) -> int:
         if self.requests == _REQUESTS:

@@ -50,14 +50,14 @@ def beta(dist: Beta, noise: BoundNoise) -> Tensor:
 @rounded_once
 def fisher_snedecor(dist: FisherSnedecor, noise: BoundNoise) -> Tensor:
     """The odds of a Beta(df1 / 2, df2 / 2) times df2 / df1."""
-    standard = moderate_gamma(noise, dist.df1, dist.df2, floor=1.0)
+    standard = moderate_gamma(noise, dist.df1, dist.df2, floor=1.0, shape=(*noise.shape, 2))
     if standard is not None:
-        return drawn(
-            lambda df1, df2: standard(df1 / 2).mul_(df2).div_(standard(df2 / 2).mul_(df1)),
-            _fisher_snedecor_slopes,
-            dist.df1,
-            dist.df2,
-        )
+
+        def draw(df1: Tensor, df2: Tensor) -> Tensor:
+            x, y = standard(torch.stack((df1, df2), -1).div_(2)).unbind(-1)
+            return x.mul(df2).div_(y.mul(df1))
+
+        return drawn(draw, _fisher_snedecor_slopes, dist.df1, dist.df2)
     return exp_in_range(beta_logit(dist.df1 / 2, dist.df2 / 2, noise) + (dist.df2 / dist.df1).log())
 
 

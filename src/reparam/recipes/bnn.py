@@ -336,7 +336,7 @@ def draw_pictures(training: Training, predictions: dict[str, Distribution], fold
         "training bound": [-row["train_objective"] for row in history],
         "test likelihood": [row["test_nll"] for row in history],
     }
-    pictures.save_curve(folder.path / "loss.png", curves, ylabel="negative log-likelihood, nats per example")
+    pictures.save_curve(folder.path / "loss.png", curves, ylabel="loss, nats per example")
     draw_calibration(predictions, training.test_y, folder.path / "calibration.png")
     if training.config.data == "wave":
         draw_beliefs(training, folder.path / "regression.png")
@@ -349,7 +349,7 @@ def draw_beliefs(training: Training, path: Path) -> None:
     predictions = predict(training.network, x, training.config.predictions, Philox(EVALUATION_SEED))
     mean, spread = predictions.mean.mean(0), predictions.mean.std(0)
     total = (spread.square() + predictions.variance.mean(0)).sqrt()
-    figure = Figure(figsize=(6.0, 3.4), layout="constrained")
+    figure = Figure(figsize=(7.0, 3.2), layout="constrained")
     axes = figure.add_subplot()
     at, middle = x.squeeze(1).cpu(), mean.cpu()
     for width, shade, name in ((total.cpu(), 0.18, "with noise"), (spread.cpu(), 0.35, "of the curve")):
@@ -364,5 +364,5 @@ def draw_beliefs(training: Training, path: Path) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_xlabel("x")
     axes.set_ylabel("y")
-    axes.legend(frameon=False, fontsize=7)
+    figure.legend(frameon=False, fontsize=7, loc="outside right upper")
     pictures.save_figure(path, figure)

@@ -1,0 +1,127 @@
+"""Discrete VAEs under each estimator: the bound after equal steps, the gradient's variance, the time of a gradient.
+
+Two tables. *Coins*: the protocol of the papers on binary VAEs (Dong et al. 2020): 200 Bernoulli latents, fixed prior,
+dynamic binarisation, batches of 100, Adam at 3e-4 on Fashion-MNIST and 1e-3 elsewhere, the divergence by the same
+draws; they train for a million steps, `--steps` says how many here. *Counts*: Poisson latents under a finite-order
+surrogate, coupled differences and leave-one-out, and the Poisson cut off at a largest count under ReinMax.
+
+The variance is that of the encoder's gradient of the mean bound of one batch, summed over its weights, at the end of
+each estimator's own training. The time of a gradient is forward and backward on that batch, no optimizer.
+
+    python benchmarks/discrete_vae.py --data digits --steps 300        # a minute or two
+    python benchmarks/discrete_vae.py --steps 100000                   # Fashion-MNIST, 200 latents: hours
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from torch import Tensor
+
+import reparam as rp
+from paired import machine
+from reparam.recipes.discrete_vae import Config, DiscreteVAE, restore, train
+
+RESULTS = Path(__file__).parent / "results" / "discrete_vae.json"
+COINS = ("DisARM", "ARMS(4)", "LeaveOneOut(2)", "LeaveOneOut(4)", "REBAR", "RELAX", "RODEO", "ReinMax(1.1)")
+COUNTS = (
+    ("poisson", "Fini(2)"),
+    ("poisson", "MeasureValued"),
+    ("poisson", "LeaveOneOut(4)"),
+    ("truncated-poisson", "ReinMax(1.1)"),
+)
+COLUMNS = ("train_elbo", "test_elbo", "test_nll", "variance", "milliseconds")
+
+
+def gradient(model: DiscreteVAE, images: Tensor) -> Tensor:
+    """One estimate of the encoder's gradient, flat."""
+    weights = list(model.encoder.parameters())
+    return torch.cat([g.flatten() for g in torch.autograd.grad(model.bound(images).mean(), weights)])
+
+
+def measured(model: DiscreteVAE, images: Tensor, repeats: int) -> dict[str, float]:
+    """The variance of a gradient, and its CPU time."""
+    torch.manual_seed(0)
+    gradient(model, images)
+    mean, spread = torch.zeros(()), torch.zeros(())
+    started = time.process_time()
+    for count in range(1, repeats + 1):
+        one = gradient(model, images)
+        change = one - mean
+        mean = mean + change / count
+        spread = spread + change * (one - mean)
+    milliseconds = 1e3 * (time.process_time() - started) / repeats
+    return {"variance": spread.sum().item() / (repeats - 1), "milliseconds": milliseconds}
+
+
+def row(config: Config, repeats: int) -> dict[str, Any]:
+    """Train, then measure."""
+    with tempfile.TemporaryDirectory() as folder:
+        summary = train(config, folder, console=Console(quiet=True))
+        model, dataset, _ = restore(folder)
+    images = dataset.train_images[: config.batch].flatten(1)
+    images = torch.bernoulli(images, generator=torch.Generator().manual_seed(0))
+    kept = {name: summary[name] for name in ("family", "estimator", "unbiased", "evaluations", *COLUMNS[:3])}
+    return {**kept, "seed": config.seed, "steps": summary["steps"], **measured(model, images, repeats)}
+
+
+def configurations(args: argparse.Namespace) -> list[Config]:
+    """Every run, the coins first."""
+    shared = {
+        "data": args.data,
+        "steps": args.steps,
+        "network": args.network,
+        "learning_rate": 3e-4 if args.data == "fashion-mnist" else 1e-3,
+        "threads": args.threads,
+    }
+    known = [name for name in COINS if hasattr(rp, name.partition("(")[0])]
+    runs = []
+    for seed in range(args.seeds):
+        runs += [Config(estimator=e, latent=args.latent, kl="monte-carlo", seed=seed, **shared) for e in known]
+        runs += [
+            Config(family=family, estimator=e, latent=args.counts, levels=args.levels, seed=seed, **shared)
+            for family, e in COUNTS
+        ]
+    return runs
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="fashion-mnist")
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--latent", type=int, default=200, help="coins")
+    parser.add_argument("--counts", type=int, default=20, help="count latents; coupled differences evaluate each")
+    parser.add_argument("--levels", type=int, default=15, help="the largest count of the Poisson that is cut off")
+    parser.add_argument("--network", choices=("linear", "nonlinear"), default="nonlinear")
+    parser.add_argument("--repeats", type=int, default=100, help="gradients that the variance is from")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    rows: list[dict[str, Any]] = []
+    options = {name: value for name, value in vars(args).items() if name != "out"}
+    record = {"machine": machine(), "reparam": rp.__version__, **options, "runs": rows}
+    print(f"{record['machine']}; {args.data}, {args.steps} steps\n")
+    print("| latents | estimator | unbiased | evaluations | training ELBO | test ELBO | test NLL | variance | ms |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for config in configurations(args):
+        rows.append(row(config, args.repeats))
+        args.out.write_text(json.dumps(record, indent=1) + "\n")
+        figures = " | ".join(f"{rows[-1][name]:.4g}" for name in COLUMNS)
+        said = "yes" if rows[-1]["unbiased"] else "no"
+        print(
+            f"| {config.family} | `{config.estimator}` | {said} | {rows[-1]['evaluations']} | {figures} |", flush=True
+        )
+
+
+if __name__ == "__main__":
+    main()
