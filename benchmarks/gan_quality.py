@@ -2,7 +2,7 @@
 
 Fréchet distance between the features of a classifier, coverage of real images and of classes (`recipes/quality.py`),
 for the recipe in both its models and with both regularizers and for the VAE recipe, beside test images as the best
-there is. Every row compares groups of as many images as there are for testing, since the distance depends on their number.
+there is. Every row compares groups of as many images as there are for testing: the distance depends on their number.
 
     python benchmarks/gan_quality.py --epochs 150
 """
@@ -38,10 +38,11 @@ def of_players(config: gan.Config) -> dict[str, Any]:
 
 def of_autoencoder(config: vae.Config, judge: Judge) -> dict[str, Any]:
     """The same of the VAE's images: the probabilities of its pixels."""
-    with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+    with tempfile.TemporaryDirectory() as folder:
         summary = vae.train(config, folder, console=QUIET)
         model, dataset, _ = vae.restore(folder)
-        noise = torch.Generator().manual_seed(0)
+    noise = torch.Generator().manual_seed(0)
+    with torch.no_grad():
         images = model.paint(model.dream(gan.Config().groups * judge.count, noise))
     return {**judge.measure(images.unflatten(-1, dataset.image_shape)), "cpu_seconds": summary["cpu_seconds"]}
 
