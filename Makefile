@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 
+# What compiled kernels were compiled from: an environment with older ones is made up to date.
+KERNELS := $(wildcard csrc/CMakeLists.txt csrc/*.cpp csrc/*.hpp csrc/tables/*.hpp)
+
 .PHONY: demo test lint types bench kernels docs-tables clean
 
 demo: $(VENV)/.train
@@ -37,10 +40,10 @@ clean:
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.train: $(VENV)/bin/python pyproject.toml constraints.txt csrc/CMakeLists.txt
+$(VENV)/.train: $(VENV)/bin/python pyproject.toml constraints.txt $(KERNELS)
 	$(PIP) -e '.[train]'
 	touch $@
 
-$(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt csrc/CMakeLists.txt
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt $(KERNELS)
 	$(PIP) -e '.[dev]'
 	touch $@

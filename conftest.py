@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import zlib
 
@@ -10,6 +11,8 @@ import torch
 from torch.distributions import Distribution
 
 _SEED_VARIABLE = "REPARAM_TEST_SEED"
+# Its docstrings cannot be collected where Triton, which a torch for CPUs does not bring, is missing.
+collect_ignore = [] if importlib.util.find_spec("triton") else ["src/reparam/kernels/triton_noise.py"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from paired import machine
 from torch import Tensor
 from torch import distributions as td
 from torch.distributions import Distribution
 
 import reparam as rp
+from paired import machine
 from reparam.diagnosis import candidates_for
-from reparam.diagnosis.measure import Cost, evaluations, gradients
+from reparam.diagnosis.measure import Cost, evaluations, gradients, seconds
 from reparam.estimators import Estimator
 
 ELEMENTS, SITES, STEPS, LIMIT = 32, 20, 1000, 1.3
@@ -165,11 +165,11 @@ def regret(f: Cost, dist: Distribution, measured: dict, seeds: int) -> dict:
         torch.manual_seed(1 + seed)
         counted, start = Counted(f), time.process_time()
         chosen = rp.choose(counted, dist)
-        seconds = time.process_time() - start
-        step = next(r.seconds for r in chosen.pilot.rows if r.estimator == chosen)
+        pilot = time.process_time() - start
+        step = seconds(f, dist, chosen, 15)
         steps = STEPS * evaluations(dist, chosen)
         ratio = measured[chosen] / measured[best]
-        runs.append((ratio * (1 + counted.count / steps), ratio, repr(chosen), counted.count, seconds / (STEPS * step)))
+        runs.append((ratio * (1 + counted.count / steps), ratio, repr(chosen), counted.count, pilot / (STEPS * step)))
     worst = max(runs)
     return {
         "candidates": {repr(estimator): value for estimator, value in measured.items()},

@@ -58,7 +58,8 @@ def main() -> None:
             ratio = compare(
                 lambda validate=validate: ours(logits, validate),
                 lambda validate=validate, peer=peer: peer(logits, validate),
-                calls=200,
+                calls=60,
+                pairs=81,
             )
             print(ratio.report(f"LeaveOneOut(4), {name}, against {what}", limit))
 

@@ -8,6 +8,7 @@
 #include "quantile.hpp"
 #include "rejection.hpp"
 #include "student_t_derivative.hpp"
+#include "von_mises_derivative.hpp"
 
 #define REPARAM_QUOTE_(x) #x
 #define REPARAM_QUOTE(x) REPARAM_QUOTE_(x)
@@ -48,6 +49,7 @@ constexpr Elementwise ELEMENTWISE[] = {
     REPARAM_ELEMENTWISE(gamma_dx_da, 2),
     REPARAM_ELEMENTWISE(gamma_dlogx_da, 2),
     REPARAM_ELEMENTWISE(student_t_dt_dnu, 2),
+    REPARAM_ELEMENTWISE(von_mises_dx_dkappa, 2),
 };
 
 template <class T>

@@ -16,6 +16,16 @@ def posterior(loc, scale):
     return td.Independent(td.Normal(loc, scale), 1)
 
 
+def credited(a, b):
+    def program(sample):
+        z = sample(td.Normal(a, b))
+        sample.cost(z**2, of=z)
+        x = sample(td.Bernoulli(logits=z), rp.LeaveOneOut())
+        return (x - 0.4) ** 2
+
+    return rp.expect(program, samples=4)
+
+
 PROGRAMS = {
     "rsample": lambda a, b: rp.rsample(td.Laplace(a, b), (3,)),
     "Pathwise": lambda a, b: rp.expect(lambda z: z**2, td.Normal(a, b), rp.Pathwise(3)),
@@ -24,9 +34,7 @@ PROGRAMS = {
         lambda x: (x * b).sum(-1) ** 2, td.Independent(td.Bernoulli(logits=a), 1)
     ),
     "LeaveOneOut": lambda a, b: rp.expect(lambda x: x**2 * b, td.Poisson(a.exp()), rp.LeaveOneOut(4)),
-    "program": lambda a, b: rp.expect(
-        lambda sample: (sample(td.Bernoulli(logits=sample(td.Normal(a, b))), rp.LeaveOneOut()) - 0.4) ** 2, samples=4
-    ),
+    "program": credited,
     "elbo": lambda a, b: rp.objectives.elbo(lambda z: z.square().sum(-1), posterior(a, b), PRIOR),
     "sticking": lambda a, b: rp.objectives.elbo(
         lambda z: z.square().sum(-1), posterior(a, b), PRIOR, stick_the_landing=True

@@ -139,5 +139,40 @@ def _array(name: str, kind: str, values: list[mpf]) -> str:
     return f"  static constexpr {kind} {name}[] = {{{body}}};\n"
 
 
+PYTHON_TABLE = pathlib.Path(__file__).parent.parent / "src" / "reparam" / "kernels" / "normal_table.py"
+
+
+def python_table() -> str:
+    """The normal quantile's part of the table, for the Triton kernels."""
+    header = table()
+    lines = [
+        '"""Made by tools/elementary.py; do not edit."""\n',
+        "import torch\n",
+        f"CENTRE_MIDDLE = {CENTRE / 2}",
+    ]
+    for name in ("CENTRE", "TAIL"):
+        values = [
+            line.split("= {")[1].rstrip("};").replace("f", "")
+            for line in header.splitlines()
+            if f" NORMAL_{name}[]" in line
+        ]
+        lines += [
+            f"{name} = {{",
+            *(f"    torch.{d}: [\n        {_column(v)},\n    ]," for d, v in zip(DTYPES, values, strict=True)),
+            "}",
+        ]
+    middles = [line.split("MIDDLE = ")[1].rstrip(";") for line in header.splitlines() if "TAIL_MIDDLE" in line]
+    lines.append("TAIL_MIDDLE = {" + ", ".join(f"torch.{d}: {m}" for d, m in zip(DTYPES, middles, strict=True)) + "}")
+    return "\n".join(lines) + "\n"
+
+
+DTYPES = ("float32", "float64")
+
+
+def _column(values: str) -> str:
+    return ",\n        ".join(values.split(", "))
+
+
 if __name__ == "__main__":
     TABLE.write_text(table())
+    PYTHON_TABLE.write_text(python_table())

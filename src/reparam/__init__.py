@@ -3,35 +3,9 @@
 import importlib
 from typing import TYPE_CHECKING
 
-from reparam import noise, objectives, special
+from reparam import estimators, noise, objectives, special
 from reparam.errors import DataError, InvalidArgument, NoPathwiseGradient, ReparamError, UnsupportedTransform
-from reparam.estimators import (
-    ARM,
-    ARMS,
-    MVE,
-    REBAR,
-    RELAX,
-    RODEO,
-    Components,
-    DisARM,
-    Draw,
-    Enumerate,
-    Fini,
-    GumbelRao,
-    GumbelSoftmax,
-    GumbelTopK,
-    LearnedBaseline,
-    LeaveOneOut,
-    MeasureValued,
-    MovingAverage,
-    Pathwise,
-    ReinMax,
-    ScoreFunction,
-    SoftSort,
-    StraightThrough,
-    SumAndSample,
-    Unordered,
-)
+from reparam.estimators import Components, Draw, Enumerate, LeaveOneOut, Pathwise, ScoreFunction
 from reparam.expectation import estimator_for, expect
 from reparam.info import info
 from reparam.pathwise import complete_on_demand, coverage, register, rsample, rsample_with_log_prob
@@ -40,6 +14,27 @@ from reparam.version import __version__
 if TYPE_CHECKING:
     from reparam import distributions, testing
     from reparam.diagnosis import choose, diagnose
+    from reparam.estimators import (
+        ARM,
+        ARMS,
+        MVE,
+        REBAR,
+        RELAX,
+        RODEO,
+        DisARM,
+        Fini,
+        GumbelRao,
+        GumbelSoftmax,
+        GumbelTopK,
+        LearnedBaseline,
+        MeasureValued,
+        MovingAverage,
+        ReinMax,
+        SoftSort,
+        StraightThrough,
+        SumAndSample,
+        Unordered,
+    )
 
 __all__ = [
     "ARM",
@@ -100,4 +95,6 @@ def __getattr__(name: str) -> object:
         return importlib.import_module(f"reparam.{name}")
     if name in _NAMES_ON_DEMAND:
         return getattr(importlib.import_module(_NAMES_ON_DEMAND[name]), name)
+    if name in estimators.__all__ and name in __all__:
+        return getattr(estimators, name)
     raise AttributeError(f"module 'reparam' has no attribute {name!r}")

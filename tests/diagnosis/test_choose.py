@@ -13,6 +13,14 @@ import reparam as rp
 from reparam.diagnosis import candidates_for
 
 F64 = torch.float64
+
+
+@pytest.fixture(autouse=True)
+def _one_seed():
+    """A verdict has a false-alarm rate of its own, a thousand times the suite's, so its noise is held."""
+    torch.manual_seed(0)
+
+
 MANY = torch.full((40,), 4.0, dtype=F64)
 
 
@@ -41,12 +49,12 @@ def test_no_variance_beats_all_and_ties_go_to_the_cheaper():
 
 
 def test_the_chosen_can_say_why_and_is_its_own_equal():
-    named = [rp.ScoreFunction(), rp.LeaveOneOut(2)]
+    named = [rp.LeaveOneOut(2), rp.MeasureValued()]  # their work is 760 and 34
     best = rp.choose(lambda x: x**2, td.Poisson(MANY), named)
-    assert best == rp.LeaveOneOut(2)
+    assert best == rp.MeasureValued()
     assert not hasattr(named[1], "pilot")
     assert [row.estimator for row in best.pilot.rows] == named
-    assert "best: LeaveOneOut(2)" in str(best.pilot)
+    assert "best: MeasureValued(1)" in str(best.pilot)
     assert pickle.loads(pickle.dumps(best)) == best
     value = rp.expect(lambda x: x**2, td.Poisson(MANY), best)
     assert value.shape == MANY.shape

@@ -153,12 +153,13 @@ def _moment(d: Distribution, name: str) -> Tensor:
 
 
 @every
-@pytest.mark.parametrize("source", ["global", "generator"])
+@pytest.mark.parametrize("source", ["global", "generator", "Philox"])
 def test_samples_follow_the_law(law: Law, source: str):
     n = 20_000
     d = law.make(*law.parameters)
-    noise = None if source == "global" else torch.Generator().manual_seed(torch.seed() % 2**31)
-    x = sample(d, torch.Size((n,)), rp.noise.as_source(noise))
+    seed = torch.seed() % 2**31
+    noise = {"global": None, "generator": torch.Generator().manual_seed(seed), "Philox": rp.noise.Philox(seed)}[source]
+    x = sample(d, torch.Size((n,)), rp.noise.as_source(noise, torch.Size((n,))))
     likely = law.pmf * n > 50
     matches = (x.unsqueeze(1) == law.points[likely]).view(n, int(likely.sum()), -1).all(-1)
     assert d.support is not None

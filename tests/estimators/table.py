@@ -54,7 +54,8 @@ CATEGORIES = {
 COUNTED = {
     "Binomial": Family(lambda p: td.Binomial(4, logits=p[..., 0]), t(0.4), COUNTS[:5]),
     "Poisson": Family(lambda p: td.Poisson(p[..., 0]), t(2.5), COUNTS),
-    "Geometric": Family(lambda p: td.Geometric(p[..., 0]), t(0.6), COUNTS),
+    # Its constructor looks at values, whatever the mode, unless told not to.
+    "Geometric": Family(lambda p: td.Geometric(p[..., 0], validate_args=False), t(0.6), COUNTS),
     "NegativeBinomial": Family(lambda p: td.NegativeBinomial(p[..., 0], p[..., 1]), t(1.5, 0.3), COUNTS),
     "Multinomial": Family(lambda p: td.Multinomial(3, logits=p), LOGITS, _trials(3, 3)),
     "Independent Poisson": Family(

@@ -124,6 +124,7 @@ def test_the_average_only_moves_in_training():
     average.train()
     rp.expect(lambda b: b + 1, dist, estimator)
     assert average.seen
+    assert estimator.state_dict()["average"] == average.average
     again = copy.deepcopy(estimator).baseline
     assert isinstance(again, rp.MovingAverage)
     assert again.average == average.average

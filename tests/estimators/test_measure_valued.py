@@ -217,6 +217,22 @@ def test_the_normal_to_second_order_even_where_the_cost_jumps():
             assert result.passed, str(result)
 
 
+def test_several_normals_to_second_order():
+    """E[x^2 y + y^2] of two independent normals, in all four parameters."""
+    at = t(0.5, -1.0, 1.2, 0.8)
+    parameter = at.expand(40_000, 4).clone().requires_grad_()
+    dist = td.Independent(td.Normal(parameter[:, :2], parameter[:, 2:]), 1)
+    value = rp.expect(lambda z: z[..., 0] ** 2 * z[..., 1] + z[..., 1] ** 2, dist, rp.MeasureValued())
+
+    def exact(p: Tensor) -> Tensor:
+        return (p[:, 0] ** 2 + p[:, 2] ** 2) * p[:, 1] + p[:, 1] ** 2 + p[:, 3] ** 2
+
+    point = at[None].clone().requires_grad_()
+    for got, wanted in zip(derivatives(value, parameter), derivatives(exact(point), point), strict=True):
+        result = testing.z_test(got, wanted[0])
+        assert result.passed, str(result)
+
+
 def test_variance_of_the_coupled_normal():
     r"""For cos 5x and N(1, 1), in the location: :math:`4 \sin^2 5\, E[\sin^2 5R] / 2\pi - g^2`, about .30."""
 

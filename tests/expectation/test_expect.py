@@ -112,6 +112,8 @@ def test_samplers_fed_by_a_generator(make, mean: float):
     [
         (lambda: rp.expect(lambda z: z.sum(), td.Normal(torch.zeros(3), 1.0)), "one number for each point"),
         (lambda: rp.expect(lambda z: 3.0, td.Normal(torch.zeros(3), 1.0)), "one number for each point"),
+        (lambda: rp.expect(lambda z: z if z > 0 else -z, td.Poisson(3.0)), "one point at a time"),
+        (lambda: rp.expect(lambda z: float(z) * z, td.Poisson(3.0)), "one point at a time"),
         (lambda: rp.expect(torch.log, td.Normal(torch.tensor(-9.0), 1.0)), "cost is NaN"),
         (lambda: rp.expect(torch.sin, "Normal"), "must be a torch.distributions"),
         (lambda: rp.expect(torch.sin, td.Normal(0.0, 1.0), rp.Pathwise), "must be an object"),

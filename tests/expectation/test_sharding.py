@@ -138,7 +138,7 @@ def test_memory_does_not_grow_with_the_samples(pieces):
         ({"f": lambda x: x.sum()}, "one number for each point"),
         ({"f": lambda x: x.detach()}, "carries no gradient"),
     ],
-    ids=str,
+    ids=["samples", "chunk", "generator", "index", "enumerate", "one sample", "not batched", "detached"],
 )
 def test_what_cannot_be_shared_is_told(change, what):
     dist = normal(PARAMETER.clone().requires_grad_())

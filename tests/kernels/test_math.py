@@ -9,9 +9,10 @@ from types import ModuleType
 import mpmath
 import pytest
 import torch
-from instruction_sets import INSTRUCTION_SETS, instruction_set, needs_kernels
 from torch import Tensor
 
+from instruction_sets import INSTRUCTION_SETS, instruction_set, needs_kernels
+from reparam.kernels import normal_table
 from reparam.kernels.elementwise import run
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -29,6 +30,10 @@ def generator() -> ModuleType:
 def test_the_table_is_what_its_generator_makes():
     made = generator()
     assert made.table() == made.TABLE.read_text()
+    namespace: dict[str, object] = {}
+    exec(made.python_table(), namespace)
+    for name in ("CENTRE", "TAIL", "CENTRE_MIDDLE", "TAIL_MIDDLE"):
+        assert namespace[name] == getattr(normal_table, name)
 
 
 def points(name: str, dtype: torch.dtype) -> Tensor:

@@ -118,12 +118,22 @@ def test_the_fused_normal_saves_nothing_and_differentiates_to_any_order():
     def draw(loc, scale):
         return as_source(Philox(5)).scaled_normal(loc, scale, (7, 3, 5)) ** 2
 
-    assert torch.autograd.gradcheck(draw, (loc, scale), check_forward_ad=True)
+    assert torch.autograd.gradcheck(draw, (loc, scale), check_forward_ad=True, check_batched_grad=True)
     assert torch.autograd.gradgradcheck(draw, (loc, scale))
     eps = by_kernel(Philox(5), "normal", (7, 3, 5), torch.float64)
     slopes = torch.autograd.grad((z * z).sum(), (loc, scale))
     expected = torch.autograd.grad(((loc + eps * scale) ** 2).sum(), (loc, scale))
     torch.testing.assert_close(slopes, expected)
+
+
+def test_backward_makes_the_noise_of_its_forward_pass():
+    """A step or an index that moves on in place, as in a training loop, changes no gradient of the step before."""
+    step, index, scale = torch.tensor(3), torch.arange(4), torch.ones(4, requires_grad=True)
+    z = rp.rsample(torch.distributions.Normal(0.0, scale), noise=Philox(5).at(step, index=index))
+    step += 1
+    index += 7
+    z.sum().backward()
+    assert torch.equal(scale.grad, z.detach())
 
 
 def test_the_transforms_and_the_compiler_see_one_operation():
@@ -141,8 +151,7 @@ def test_the_transforms_and_the_compiler_see_one_operation():
 
 
 def test_the_operation_obeys_torchs_own_checks():
-    place = ([3, 4], torch.tensor(5), 6, torch.tensor(7))
-    seed, step, tag, index = place
-    torch.library.opcheck(philox_noise, ("normal", [4, 3], torch.float32, seed, step, tag, index))
-    drawn = philox_noise("normal", [4, 3], torch.float32, seed, step, tag, index)
+    seed, step, tag, index = [3, 4], torch.tensor(5), 6, torch.tensor(7)
+    torch.library.opcheck(philox_noise, ("normal", [4, 3], torch.float32, seed, step, tag, index, CPU))
+    drawn = philox_noise("normal", [4, 3], torch.float32, seed, step, tag, index, CPU)
     assert torch.equal(drawn, kernels.noise("normal", (4, 3), torch.float32, Place(3 | 4 << 32, 5, 6, 7)))

@@ -68,14 +68,14 @@ def lose(folder: Path, how: signal.Signals, timeout: float) -> tuple[str, float]
         wait_for_a_checkpoint(folder, first)
         second.send_signal(how)
         since = time.monotonic()
-        said = first.communicate(timeout=120)[1]
+        said = first.communicate(timeout=150)[1]
         second.kill()
     assert first.returncode not in (0, None)
     return said, time.monotonic() - since
 
 
 def test_a_dead_process_ends_the_run_and_one_process_goes_on(tmp_path):
-    said, _ = lose(tmp_path / "2", signal.SIGKILL, 60)
+    said, _ = lose(tmp_path / "2", signal.SIGKILL, 200)
     assert "ProcessLost: another process of this run is gone" in said
     assert "process 0 of 2" in said
     config = Config(epochs=60, threads=1)

@@ -149,6 +149,25 @@ def test_a_damaged_checkpoint_leaves_the_run_as_it_is(tmp_path):
     assert contents(tmp_path) == before
 
 
+def test_a_run_cannot_end_before_where_it_is(tmp_path):
+    train(Config(epochs=2), tmp_path)
+    before = contents(tmp_path)
+    with pytest.raises(InvalidArgument, match="further than it is to go") as caught:
+        train(Config(epochs=1), resume=tmp_path)
+    assert "step-00000010, to end at step 5" in caught.value.received
+    assert contents(tmp_path) == before
+
+
+def test_metrics_that_were_cut_are_told(tmp_path):
+    train(Config(epochs=2), tmp_path)
+    (tmp_path / "metrics.jsonl").write_text("")
+    before = contents(tmp_path)
+    with pytest.raises(DataError, match="metrics are shorter") as caught:
+        train(Config(epochs=3), resume=tmp_path)
+    assert "0 bytes" in caught.value.received
+    assert contents(tmp_path) == before
+
+
 def test_a_full_disk_ends_the_run_and_it_goes_on_later(tmp_path, uninterrupted):
     def fill() -> None:
         limit.__enter__()

@@ -155,7 +155,8 @@ def test_memory_forgets_the_oldest_and_comes_back():
     assert torch.equal(other.rows, memory.rows)
 
 
-def test_run_leaves_everything_behind(tmp_path):
+def test_run_leaves_everything_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(sac, "WATCHED", 1)
     summary = train(replace(SMALL, copies=2, policy="beta"), tmp_path, console=QUIET)
     names = {path.name for path in tmp_path.iterdir()}
     assert names >= {"config.toml", "weights.safetensors", "episode.gif", "episode.png", "returns.png", "report.html"}

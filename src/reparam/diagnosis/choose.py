@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from reparam import estimators
 from reparam.checks import check_parameters
 from reparam.diagnosis.copies import copies
 from reparam.diagnosis.diagnose import differentiates, in_words, parameters, row_of
-from reparam.diagnosis.measure import Cost, evaluations, gradients, seconds, spread, try_once
+from reparam.diagnosis.measure import Cost, evaluations, gradients, spread, try_once
 from reparam.diagnosis.probes import Finding, probe_path
 from reparam.diagnosis.reference import Reference, reference
 from reparam.diagnosis.report import Diagnosis
@@ -26,8 +26,9 @@ from reparam.noise import TorchStream
 
 # A candidate that evaluates the cost more often than this in one estimate is none unless it is named.
 _MOST_EVALUATIONS = 256
-# Estimates of one batch element in the first round and at the end: fewer for each where there are many elements.
+# Estimates in the first round and at the end, over all batch elements, and for each of many.
 _FIRST, _LAST = 64, 256
+_LEAST, _MOST = 4, 32
 _FOR_BIAS = 512
 # Standard errors; and the loss that is not worth another round.
 _DOUBT, _REGRET = 2.0, 1.15
@@ -42,7 +43,7 @@ def choose(
     .. math:: \hat e = \arg\min_e \operatorname{Var}(\hat g_e) \times \text{evaluations}_e
 
     All candidates make a few estimates; those that are clearly worse than the leader drop out, the others make twice as
-    many, until it hardly matters which of them is taken, or each has made 256 (16 for each element of a large batch).
+    many, until it hardly matters which of them is taken, or each has made 256 (32 for each element of a large batch).
 
     Args:
         f: the cost, as `expect` takes it. It is called with many points at once.
@@ -70,22 +71,28 @@ def choose(
         >>> import torch, reparam as rp
         >>> _ = torch.manual_seed(0)
         >>> dist = torch.distributions.Poisson(torch.full((20,), 4.0))
-        >>> best = rp.choose(lambda x: x**2, dist, [rp.ScoreFunction(), rp.LeaveOneOut(2)])
+        >>> best = rp.choose(lambda x: x**2, dist, [rp.LeaveOneOut(2), rp.MeasureValued()])
         >>> best, len(best.pilot.rows)
-        (LeaveOneOut(samples=2), 2)
+        (MeasureValued(samples=1), 2)
     """
     _check(dist, candidates, max_bias)
-    running, findings = _admitted(f, dist, candidates, max_bias)
-    exact = reference(f, dist, None) if any(not estimator.unbiased for estimator in running) else None
-    if exact is not None:
-        running, excluded = _allowed(f, dist, running, exact, max_bias)
-        findings += excluded
+    named = candidates is not None
+    pool = list(candidates) if named else candidates_for(dist, biased=max_bias > 0)
+    reasons = {e: "it declares itself biased, and max_bias is 0" for e in pool if not (e.unbiased or max_bias)}
+    estimates, refused = _first_round(f, dist, [estimator for estimator in pool if estimator not in reasons], named)
+    broken = _broken_paths(f, dist, estimates)
+    exact = reference(f, dist, None) if any(not estimator.unbiased for estimator in estimates) else None
+    reasons |= refused | _biased(f, dist, estimates, exact, max_bias)
+    if broken:
+        reasons |= dict.fromkeys(_assuming(dist, estimates), "it differentiates the cost, and see below")
+    findings = [Finding("excluded", f"{estimator!r}: {reason}") for estimator, reason in reasons.items()] + broken
+    running = {estimator: rows for estimator, rows in estimates.items() if estimator not in reasons}
     if not running:
         raise _none_left(findings)
-    rows = []
-    for estimator, estimates in zip(running, _race(f, dist, running), strict=True):
-        z = math.nan if exact is None else exact.worst_z(estimates)
-        rows.append(row_of(dist, estimator, estimates, seconds(f, dist, estimator, 1), z, False))
+    rows = [
+        row_of(dist, estimator, rows, math.nan, math.nan if exact is None else exact.worst_z(rows), False)
+        for estimator, rows in _race(f, dist, running).items()
+    ]
     report = Diagnosis(in_words(dist), parameters(dist), tuple(rows), tuple(findings), exact)
     return _with_pilot(report.best.estimator, report)
 
@@ -150,58 +157,50 @@ def _check(dist: Distribution, candidates: Sequence[Estimator] | None, max_bias:
         )
 
 
-def _admitted(
-    f: Cost, dist: Distribution, candidates: Sequence[Estimator] | None, max_bias: float
-) -> tuple[list[Estimator], list[Finding]]:
-    """Those that may run, and why the others may not."""
-    if candidates is None:
-        running, refused = _working(f, dist, candidates_for(dist, biased=max_bias > 0))
-    else:
-        running, refused = list(candidates), {}
-        for estimator in candidates:
-            try_once(f, dist, estimator)
-    reasons = {estimator: error.what for estimator, error in refused.items()}
-    if not max_bias:
-        reasons |= {e: "it declares itself biased, and max_bias is 0" for e in running if not e.unbiased}
-    assuming = [estimator for estimator in running if estimator.unbiased and differentiates(dist, estimator)]
-    broken = probe_path(f, dist, _CELLS) if assuming else []
-    if broken:
-        reasons |= dict.fromkeys(assuming, "it differentiates the cost, and see below")
-    excluded = [Finding("excluded", f"{estimator!r}: {reason}") for estimator, reason in reasons.items()]
-    return [estimator for estimator in running if estimator not in reasons], excluded + broken
+def _first_round(
+    f: Cost, dist: Distribution, pool: Sequence[Estimator], named: bool
+) -> tuple[dict[Estimator, Tensor], dict[Estimator, str]]:
+    """A few estimates by each, and why some cannot make them; one that was named must."""
+    if named and pool:
+        try_once(f, dist, pool[0])
+    count = max(_LEAST, _FIRST // dist.batch_shape.numel())
+    estimates, refused = {}, {}
+    for estimator in pool:
+        rows = gradients(f, dist, estimator, count) if named else _attempt(f, dist, estimator, count)
+        if isinstance(rows, Tensor):
+            estimates[estimator] = rows
+        else:
+            refused[estimator] = rows.what
+    if pool and not estimates:  # then it is not the estimators' fault
+        try_once(f, dist, pool[0])
+    return estimates, refused
 
 
-def _working(
-    f: Cost, dist: Distribution, served: Sequence[Estimator]
-) -> tuple[list[Estimator], dict[Estimator, InvalidArgument]]:
-    """Those that can estimate this cost once, and the errors of the others."""
-    refused = {estimator: error for estimator in served if (error := _refusal(f, dist, estimator))}
-    if served and len(refused) == len(served):  # then it is not the estimators' fault
-        raise refused[served[0]]
-    return [estimator for estimator in served if estimator not in refused], refused
-
-
-def _refusal(f: Cost, dist: Distribution, estimator: Estimator) -> InvalidArgument | None:
+def _attempt(f: Cost, dist: Distribution, estimator: Estimator, count: int) -> Tensor | InvalidArgument:
     try:
-        try_once(f, dist, estimator)
+        return gradients(f, dist, estimator, count)
     except InvalidArgument as error:
         return error
-    return None
 
 
-def _allowed(
-    f: Cost, dist: Distribution, running: Sequence[Estimator], exact: Reference, max_bias: float
-) -> tuple[list[Estimator], list[Finding]]:
-    """Those whose bias is within the allowed part of the gradient."""
-    allowed, findings = [], []
-    for estimator in running:
-        bias = 0.0 if estimator.unbiased else _relative_bias(gradients(f, dist, estimator, _FOR_BIAS), exact)
-        if bias <= max_bias:
-            allowed.append(estimator)
-        else:
-            message = f"{estimator!r}: its bias is {bias:.2g} of the gradient, where {max_bias:g} is allowed"
-            findings.append(Finding("excluded", message))
-    return allowed, findings
+def _assuming(dist: Distribution, pool: Iterable[Estimator]) -> list[Estimator]:
+    """Those that take the gradient of the cost for all there is to know."""
+    return [estimator for estimator in pool if estimator.unbiased and differentiates(dist, estimator)]
+
+
+def _broken_paths(f: Cost, dist: Distribution, pool: Iterable[Estimator]) -> list[Finding]:
+    return probe_path(f, dist, _CELLS) if _assuming(dist, pool) else []
+
+
+def _biased(
+    f: Cost, dist: Distribution, pool: Iterable[Estimator], exact: Reference | None, max_bias: float
+) -> dict[Estimator, str]:
+    """Those whose bias is beyond the allowed part of the gradient."""
+    if exact is None:
+        return {}
+    found = {e: _relative_bias(gradients(f, dist, e, _FOR_BIAS), exact) for e in pool if not e.unbiased}
+    said = "its bias is {:.2g} of the gradient, where {:g} is allowed"
+    return {estimator: said.format(bias, max_bias) for estimator, bias in found.items() if bias > max_bias}
 
 
 def _relative_bias(rows: Tensor, exact: Reference) -> float:
@@ -210,25 +209,21 @@ def _relative_bias(rows: Tensor, exact: Reference) -> float:
     return (off.clamp(min=0) / exact.gradient.square().sum().clamp(min=1e-300)).sqrt().item()
 
 
-def _race(f: Cost, dist: Distribution, running: Sequence[Estimator]) -> list[Tensor]:
+def _race(f: Cost, dist: Distribution, running: Mapping[Estimator, Tensor]) -> dict[Estimator, Tensor]:
     """Estimates of each candidate: few of those that lose early, more of those that are hard to tell apart."""
-    elements = dist.batch_shape.numel()
+    estimates, racing = dict(running), list(running)
+    price = {estimator: evaluations(dist, estimator) for estimator in racing}
     sizes = [math.prod(shape) for shape in parameters(dist).values()]
-    first, last = max(4, _FIRST // elements), max(16, _LAST // elements)
-    estimates = [gradients(f, dist, estimator, first) for estimator in running]
-    price = [evaluations(dist, estimator) for estimator in running]
-    racing = list(range(len(running)))
-    made = first
-    while made < last:
-        bounds = {i: _bounds(estimates[i], sizes, elements, price[i]) for i in racing}
-        leader = min(racing, key=lambda i: sum(bounds[i]))
+    elements = dist.batch_shape.numel()
+    while (made := len(estimates[racing[0]])) < max(_MOST, _LAST // elements):
+        bounds = {e: _bounds(estimates[e], sizes, elements, price[e]) for e in racing}
+        leader = min(racing, key=lambda e: sum(bounds[e]))
         highest = bounds[leader][1]
-        racing = [i for i in racing if i == leader or bounds[i][0] <= highest]
-        if all(highest <= _REGRET * bounds[i][0] for i in racing if i != leader):
+        racing = [e for e in racing if e is leader or bounds[e][0] <= highest]
+        if all(highest <= _REGRET * bounds[e][0] for e in racing if e is not leader):
             break
-        for i in racing:
-            estimates[i] = torch.cat([estimates[i], gradients(f, dist, running[i], made)])
-        made *= 2
+        for e in racing:
+            estimates[e] = torch.cat([estimates[e], gradients(f, dist, e, made)])
     return estimates
 
 

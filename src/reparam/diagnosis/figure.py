@@ -58,6 +58,8 @@ def _distributions(axes: Axes, diagnosis: Diagnosis) -> None:
         exact = _projected(diagnosis.reference.gradient.unsqueeze(0), diagnosis).item()
         axes.axvline(exact, color="black", linewidth=1.0, label=f"reference, {exact:.4g}")
         axes.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0)
+    repeats = max(len(value) for value in values)
+    axes.set_title(f"{repeats:,} estimates, their mean marked", fontsize=8, color=GREY, loc="left")
     axes.set_yticks([len(values) - 1 - i + 0.3 for i in range(len(values))], [row.name for row in diagnosis.rows])
     axes.tick_params(axis="y", length=0, labelsize=8)
     axes.set_xlim(*span)

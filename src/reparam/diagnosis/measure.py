@@ -48,7 +48,7 @@ def _on_copies(f: Cost) -> Cost:
     """The cost of points `(K, repeats, *batch_shape, *event_shape)`: to f, each copy is one draw more."""
 
     def cost(points: Tensor) -> Tensor:
-        return f(points.flatten(0, 1)).unflatten(0, points.shape[:2])
+        return _described(f, points.flatten(0, 1)).unflatten(0, points.shape[:2])
 
     return cost
 
@@ -72,25 +72,13 @@ def try_once(f: Cost, dist: Distribution, estimator: Estimator) -> None:
 
 
 def _described(f: Cost, points: Tensor) -> Tensor:
-    """The cost of some points, or an error for one that is not batched."""
-    expected = "costs of shape (K, *batch_shape)"
-    received = f"points of shape {tuple(points.shape)}"
-    try:
-        costs = f(points)
-    except (RuntimeError, ValueError) as error:
-        # torch's own words for `if x > 0` and for `float(x)`.
-        if isinstance(error, InvalidArgument) or not any(sign in str(error) for sign in ("ambiguous", " to Python sc")):
-            raise
-        raise InvalidArgument(
-            "the cost takes one point at a time, and is called with many",
-            received=f"{received}, and from the cost: {error}",
-            instead="torch.where(condition, a, b) in place of `if`, or torch.vmap(f)",
-        ) from error
+    """The cost of some points, of which there is one for each."""
+    costs = f(points)
     if not isinstance(costs, Tensor) or costs.dim() < 1 or costs.shape[0] != points.shape[0]:
         shape = f"{tuple(costs.shape)}" if isinstance(costs, Tensor) else type(costs).__name__
         raise InvalidArgument(
-            f"the cost must return one number for each point, {expected}",
-            received=f"{shape} for {received}",
+            "the cost must return one number for each point, of shape (K, *batch_shape)",
+            received=f"costs of shape {shape} for points of shape {tuple(points.shape)}",
             instead="reduce event dimensions only, as f(x).sum(-1), and leave the leading ones alone",
         )
     return costs

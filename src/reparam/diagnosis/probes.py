@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -108,31 +109,43 @@ def probe_path(f: Cost, dist: Distribution, cells: int = 256) -> list[Finding]:
     if dist.support is None or not bool(dist.support.check(points).all()):
         return []
     costs, slopes = _along(f, points, b - a, len(dist.event_shape))
-    missed = costs.diff(dim=0) - (slopes[1:] + slopes[:-1]) / 2 / cells
+    change = costs.diff(dim=0)
+    missed = change - (slopes[1:] + slopes[:-1]) / 2 / cells
     worst = missed.abs().argmax(0, keepdim=True)
-    lo, width = (worst / cells).to(x.dtype), 1.0 / cells
-    change, residuals = costs.diff(dim=0).gather(0, worst), [missed.gather(0, worst)]
-    relative = torch.zeros_like(change)
-    for halving in range(_HALVINGS):
-        width /= 2
-        t = torch.cat([lo, lo + width, lo + 2 * width])
-        at, slope = _along(f, _between(a, b, t), b - a, len(dist.event_shape))
-        halves = at.diff(dim=0) - (slope[1:] + slope[:-1]) / 2 * width
-        upper = halves[1:].abs() > halves[:1].abs()
-        lo = torch.where(upper, lo + width, lo)
-        residuals.append(torch.where(upper, halves[1:], halves[:1]))
-        if halving == _HALVINGS // 2:
-            change = torch.where(upper, at.diff(dim=0)[1:], at.diff(dim=0)[:1])
-            relative = residuals[-1] / change
-    jump = _jump(dist, costs, residuals, _between(a, b, lo))
-    widespread = (missed.abs() > _LOST * costs.diff(dim=0).abs()).float().mean(0, keepdim=True) > 0.5
-    lost = widespread & (relative.abs() > _LOST) & (change.abs() > _tolerance(costs) / 10)
+    path = _halved(f, dist, a, b, (worst / cells).to(x.dtype), 1.0 / cells)
+    jump = _jump(dist, costs, missed.gather(0, worst), path[-1], _between(a, b, path[-1].at))
+    half_way = path[_HALVINGS // 2]
+    widespread = (missed.abs() > _LOST * change.abs()).float().mean(0, keepdim=True) > 0.5
+    lost = widespread & (half_way.missed.abs() > _LOST * half_way.change.abs())
+    lost &= half_way.change.abs() > _tolerance(costs) / 10
     return [jump] if jump else [_LOST_GRADIENT] * bool(lost.any())
 
 
-def _jump(dist: Distribution, costs: Tensor, residuals: list[Tensor], where: Tensor) -> Finding | None:
-    span = costs.amax(0, keepdim=True) - costs.amin(0, keepdim=True)
-    first, last = residuals[0], residuals[-1]
+class _Cell(NamedTuple):
+    """A cell of the segment, for each batch element: where it begins, and how the cost changes over it."""
+
+    at: Tensor
+    change: Tensor
+    missed: Tensor
+
+
+def _halved(f: Cost, dist: Distribution, a: Tensor, b: Tensor, lo: Tensor, width: float) -> list[_Cell]:
+    """Ever smaller cells: of each the half whose change the gradient explains least."""
+    path: list[_Cell] = []
+    for _ in range(_HALVINGS):
+        width /= 2
+        t = torch.cat([lo, lo + width, lo + 2 * width])
+        costs, slopes = _along(f, _between(a, b, t), b - a, len(dist.event_shape))
+        change = costs.diff(dim=0)
+        missed = change - (slopes[1:] + slopes[:-1]) / 2 * width
+        upper = missed[1:].abs() > missed[:1].abs()
+        lo = torch.where(upper, lo + width, lo)
+        path.append(_Cell(lo, torch.where(upper, change[1:], change[:1]), torch.where(upper, missed[1:], missed[:1])))
+    return path
+
+
+def _jump(dist: Distribution, costs: Tensor, first: Tensor, cell: _Cell, where: Tensor) -> Finding | None:
+    span, last = costs.amax(0, keepdim=True) - costs.amin(0, keepdim=True), cell.missed
     jumps = (last.abs() > 0.5 * first.abs()) & (last.abs() > 1e-3 * span) & (last.abs() > _tolerance(costs))
     if not bool(jumps.any()):
         return None

@@ -36,7 +36,7 @@ class Row:
         bias_z: the bias in standard errors, of the component where it is largest; NaN without a reference.
         variance: of one estimate, summed over components.
         evaluations: of the cost in one estimate, for each batch element.
-        seconds: the median time of one estimate with its backward pass, CPU time where it runs on a CPU.
+        seconds: the median time of one estimate with its backward pass, CPU time on a CPU; NaN in a pilot.
         estimates: all of them, of shape `(repeats, P)`.
         biased: whether `bias_z` is beyond what chance allows.
     """
@@ -54,15 +54,8 @@ class Row:
     def name(self) -> str:
         """The estimator with its number of samples and whatever else is not as usual."""
         fields = dataclasses.fields(self.estimator) if dataclasses.is_dataclass(self.estimator) else ()
-        usual = {field.name: field.default for field in fields if field.name != "samples"}
-        values = {field.name: getattr(self.estimator, field.name) for field in fields if field.repr}
-        values = {name: value for name, value in values.items() if not isinstance(value, nn.Module)}
-        said = [
-            str(value) if name == "samples" else f"{name}={value!r}"
-            for name, value in values.items()
-            if name not in usual or value != usual[name]
-        ]
-        return f"{type(self.estimator).__name__}({', '.join(said)})"
+        said = [_setting(field, getattr(self.estimator, field.name)) for field in fields if field.init]
+        return f"{type(self.estimator).__name__}({', '.join(filter(None, said))})"
 
     @property
     def exact(self) -> bool:
@@ -135,14 +128,14 @@ class Diagnosis:
                 {
                     "estimator": repr(row.estimator),
                     "gradient": row.gradient.tolist(),
-                    "bias_z": None if math.isnan(row.bias_z) else row.bias_z,
+                    "bias_z": _known(row.bias_z),
                     "biased": row.biased,
                     "variance": row.variance,
                     "evaluations": row.evaluations,
-                    "seconds": row.seconds,
+                    "seconds": _known(row.seconds),
                     "repeats": row.estimates.shape[0],
                     "variance_times_evaluations": row.work,
-                    "variance_times_seconds": row.work_seconds,
+                    "variance_times_seconds": _known(row.work_seconds),
                 }
                 for row in self.rows
             ],
@@ -158,13 +151,13 @@ class Diagnosis:
         title = Text(f"gradient of E[f(x)] in {names}, x ~ {self.dist}")
         table = Table(title=title, box=None, title_justify="left", pad_edge=False)
         table.add_column("estimator", no_wrap=True)
-        heads = ("|gradient|" if several else "gradient", "bias z", "variance", "evals", "time/µs")
-        for head in (*heads, "var x evals", "var x µs"):
-            if head != "bias z" or self.reference is not None:
-                table.add_column(head, justify="right")
-        for row in self.rows:
-            cells = _cells(row, biased=self.reference is not None)
-            table.add_row(*cells, style="bold" if row is self.best else None)
+        cells = [_cells(row, several) for row in self.rows]
+        # A pilot takes no time, and where costs mix there is no bias: columns that say nothing are left out.
+        heads = [head for head in cells[0] if any(row[head] for row in cells)]
+        for head in heads[1:]:
+            table.add_column(head, justify="right")
+        for row, cell in zip(self.rows, cells, strict=True):
+            table.add_row(*(cell[head] for head in heads), style="bold" if row is self.best else None)
         return table
 
     def __rich__(self) -> RenderableType:
@@ -185,17 +178,36 @@ class Diagnosis:
         return "\n".join(line.rstrip() for line in console.file.getvalue().splitlines())
 
 
-def _cells(row: Row, biased: bool) -> list[str]:
+def _setting(field: dataclasses.Field[Any], value: object) -> str:
+    """A hyperparameter as a table names it; nothing if it is as usual."""
+    if field.name == "samples":
+        return str(value)
+    if isinstance(value, nn.Module):
+        return "" if field.default is dataclasses.MISSING else f"{field.name}={type(value).__name__}"
+    return "" if value == field.default else f"{field.name}={value!r}"
+
+
+def _cells(row: Row, several: bool) -> dict[str, str]:
+    """What the table says of a row, by column; nothing where nothing is known."""
     mean, error = row.gradient.double(), math.sqrt(row.variance / row.estimates.shape[0])
-    return [
-        row.name,
-        f"{mean.item():.4g} ± {error:.1g}" if mean.numel() == 1 else f"{mean.norm().item():.4g}",
-        *([f"{row.bias_z:+.1f}{' !' if row.biased else ''}"] if biased else []),
-        "0" if row.exact else f"{row.variance:.3g}",
-        f"{row.evaluations}",
-        f"{1e6 * row.seconds:.0f}",
-        *(["0", "0"] if row.exact else [f"{row.work:.3g}", f"{1e6 * row.work_seconds:.3g}"]),
-    ]
+    biased, timed = not math.isnan(row.bias_z), not math.isnan(row.seconds)
+    return {
+        "estimator": row.name,
+        "|gradient|" if several else "gradient": f"{mean.norm().item():.4g}"
+        if several
+        else f"{mean.item():.4g} ± {error:.1g}",
+        "bias z": f"{row.bias_z:+.1f}{' !' if row.biased else ''}" if biased else "",
+        "variance": "0" if row.exact else f"{row.variance:.3g}",
+        "evals": f"{row.evaluations}",
+        "time/µs": f"{1e6 * row.seconds:.0f}" if timed else "",
+        "var x evals": "0" if row.exact else f"{row.work:.3g}",
+        "var x µs": ("0" if row.exact else f"{1e6 * row.work_seconds:.3g}") if timed else "",
+    }
+
+
+def _known(value: float) -> float | None:
+    """JSON has no NaN."""
+    return None if math.isnan(value) else value
 
 
 def least_work(rows: list[Row]) -> Row:

@@ -6,16 +6,16 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.distributions import constraints
+from torch.distributions import Binomial, constraints
 
 from reparam.checks import all_true, summary
 from reparam.distributions._base import at_value, broadcast, in_float32, in_float64
 from reparam.distributions._discrete import STEP, Discrete
 from reparam.errors import InvalidArgument
-from reparam.noise import BoundNoise
+from reparam.noise import BoundNoise, TensorNoise
 from reparam.pathwise import declare_none, register_sampler
 from reparam.pathwise._log_gamma import draw_log_gamma_ratio
-from reparam.pathwise.sampling import stream
+from reparam.pathwise.sampling import binomial
 from reparam.special._beta_pieces import stirling_error
 
 
@@ -39,7 +39,7 @@ class BetaBinomial(Discrete):
         `rp.LeaveOneOut(4)`, unbiased, and `rp.Fini(2)`, which is exact for quadratic costs.
 
     Errors:
-        `InvalidArgument` for a parameter or value outside its constraint, for base noise that is no generator, and from
+        `InvalidArgument` for a parameter or value outside its constraint, for base noise as a tensor, and from
         `enumerate_support` where the batch has several numbers of trials. `NoPathwiseGradient` from `rsample`.
 
     References:
@@ -133,7 +133,12 @@ declare_none(BetaBinomial, STEP)
 @in_float32
 def beta_binomial(dist: BetaBinomial, noise: BoundNoise) -> Tensor:
     """A binomial variate at the sigmoid of a Beta's logit."""
-    generator = stream(noise, dist)
+    if isinstance(noise.source, TensorNoise):
+        raise InvalidArgument(
+            "BetaBinomial has no base noise of fixed size",
+            received=f"noise of shape {tuple(noise.source.values.shape)}",
+            instead="noise=torch.Generator().manual_seed(seed), or rp.noise.Philox(seed)",
+        )
     p = torch.sigmoid(draw_log_gamma_ratio(dist.concentration1, dist.concentration0, noise))
     # torch's sampler wants both arguments batched alike under `vmap`.
-    return torch.binomial(dist.total_count + torch.zeros_like(p), p, generator=generator)
+    return binomial(Binomial(dist.total_count + torch.zeros_like(p), p, validate_args=False), noise)

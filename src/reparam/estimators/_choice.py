@@ -43,9 +43,9 @@ class Choice(abc.ABC):
         """Zero, with the derivative of the logits that are finite."""
         return moved(torch.where(torch.isfinite(self.logits), self.logits, 0.0))
 
-    @abc.abstractmethod
     def draw(self, sample_shape: torch.Size, noise: NoiseSource) -> Tensor:
         """A choice, without gradient."""
+        return sample(self.dist, sample_shape, noise).to(self.logits.dtype)
 
     @abc.abstractmethod
     def perturbed(self, sample_shape: torch.Size, noise: NoiseSource) -> Tensor:
@@ -67,9 +67,9 @@ class Choice(abc.ABC):
     def slope(self, probabilities: Tensor, move: Tensor) -> Tensor:
         """How probabilities move with their logits."""
 
-    @abc.abstractmethod
     def value(self, chosen: Tensor) -> Tensor:
         """The law's own value of a choice, relaxed or not."""
+        return chosen
 
     def finish(self, chosen: Tensor) -> Tensor:
         """The value in the dtype of the law's parameters."""
@@ -78,10 +78,6 @@ class Choice(abc.ABC):
 
 class Coin(Choice):
     """A Bernoulli. Of its two Gumbel variates only the difference counts, which is logistic."""
-
-    def draw(self, sample_shape: torch.Size, noise: NoiseSource) -> Tensor:
-        """Zero or one."""
-        return sample(self.dist, sample_shape, noise).to(self.logits.dtype)
 
     def perturbed(self, sample_shape: torch.Size, noise: NoiseSource) -> Tensor:
         """The logit plus logistic noise."""
@@ -107,17 +103,9 @@ class Coin(Choice):
         """The variance times the logit's move."""
         return probabilities * (1 - probabilities) * move
 
-    def value(self, chosen: Tensor) -> Tensor:
-        """Itself."""
-        return chosen
-
 
 class UnitVector(Choice):
     """A OneHotCategorical."""
-
-    def draw(self, sample_shape: torch.Size, noise: NoiseSource) -> Tensor:
-        """A unit vector."""
-        return sample(self.dist, sample_shape, noise).to(self.logits.dtype)
 
     def perturbed(self, sample_shape: torch.Size, noise: NoiseSource) -> Tensor:
         """Minus the logarithms of standard exponentials over the weights."""
@@ -143,10 +131,6 @@ class UnitVector(Choice):
     def slope(self, probabilities: Tensor, move: Tensor) -> Tensor:
         """The covariance times the logits' move."""
         return probabilities * (move - (probabilities * move).sum(-1, keepdim=True))
-
-    def value(self, chosen: Tensor) -> Tensor:
-        """Itself."""
-        return chosen
 
 
 class Index(UnitVector):

@@ -30,6 +30,7 @@ from reparam.estimators.slope import slope
 from reparam.estimators.support import is_logits
 from reparam.kernels.implicit import watched
 from reparam.noise import NoiseSource
+from reparam.pathwise.sampling import unit_vector
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +83,7 @@ def _per_probability(dist: Distribution) -> Tensor:
 
 def _box(dist: Distribution, points: Tensor) -> Tensor:
     ratio = log_ratio(dist, points)
-    return torch.ones_like(points) if ratio is None else ratio.exp()
+    return points.new_ones(points.shape[: points.dim() - len(dist.event_shape)]) if ratio is None else ratio.exp()
 
 
 def poisson(dist: td.Poisson, draws: torch.Size, noise: NoiseSource) -> Coupling:
@@ -168,7 +169,7 @@ def one_hot(dist: td.OneHotCategorical, draws: torch.Size, noise: NoiseSource) -
     x = sample(dist, draws, noise)
 
     def unit(index: Tensor) -> Tensor:
-        return torch.nn.functional.one_hot(index, size).to(x.dtype)
+        return unit_vector(index, size).to(x.dtype)
 
     return Coupling(x, _other_categories(dist, x.argmax(-1), unit, torch.ones_like(x[..., 0])))
 
@@ -185,11 +186,11 @@ def multinomial(dist: td.Multinomial, draws: torch.Size, noise: NoiseSource) -> 
         others = sample(td.Multinomial(n - 1, probs=dist.probs.detach(), validate_args=False), draws, noise)
 
     def unit(index: Tensor) -> Tensor:
-        return others + torch.nn.functional.one_hot(index, size).to(others.dtype)
+        return others + unit_vector(index, size).to(others.dtype)
 
-    # Impossible categories never occur among the others; the clamp keeps 0 log 0 and its derivative out.
-    log_law = (others * dist.probs.clamp(min=torch.finfo(others.dtype).tiny).log()).sum(-1)
-    box = torch.exp(log_law - log_law.detach()).expand(*draws, *dist.batch_shape)
+    box = torch.ones_like(dist.probs[..., 0]).expand(*draws, *dist.batch_shape)
+    if n > 1 and watched([dist.probs]):
+        box = _box(td.Multinomial(n - 1, logits=dist.logits, validate_args=False), others)
     return Coupling(unit(last), _other_categories(dist, last, unit, n * box))
 
 

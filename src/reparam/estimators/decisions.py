@@ -24,6 +24,7 @@ from torch.distributions import Distribution
 from reparam.errors import InvalidArgument
 from reparam.estimators.score import refuse_boundary
 from reparam.estimators.support import is_logits
+from reparam.pathwise.sampling import unit_vector
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +103,7 @@ def _one_hot(base: td.OneHotCategorical, dist: Distribution) -> Decisions:
         yes,
         no,
         dist,
-        lambda bits: torch.nn.functional.one_hot(_walk(bits)[0], size).to(dtype),
+        lambda bits: unit_vector(_walk(bits)[0], size).to(dtype),
         lambda bits: _walk(bits)[1],
     )
 

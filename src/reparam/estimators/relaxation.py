@@ -13,12 +13,13 @@ import torch
 from torch import Tensor
 from torch import distributions as td
 from torch.distributions import Distribution
-from torch.nn.functional import logsigmoid, one_hot, softplus
+from torch.nn.functional import logsigmoid, softplus
 
 from reparam.checks import all_true, wants_validation
 from reparam.errors import InvalidArgument
 from reparam.estimators.score import refuse_boundary
 from reparam.noise import NoiseSource
+from reparam.pathwise.sampling import unit_vector
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +78,7 @@ def _gumbels(logits: Tensor, noise: NoiseSource) -> tuple[Tensor, Tensor, Tensor
     """Which category won, and both relaxations."""
     e, again = (noise.exponential((1, *logits.shape), logits.dtype, logits.device) for _ in range(2))
     free = logits - e.log()
-    winner = one_hot(free.detach().argmax(-1), logits.shape[-1]).to(torch.bool)
+    winner = unit_vector(free.detach().argmax(-1), logits.shape[-1])
     # The winner's time is that of the whole race; each loser's is its own, begun when the winner came in.
     first = (again * winner).sum(-1, keepdim=True)
     given = -torch.where(winner, first, again * torch.exp(-logits) + first).log()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch import distributions as td
 from torch.autograd import forward_ad
 from torch.distributions import Distribution, constraints
+from torch.nn.functional import logsigmoid
 
 from reparam.checks import all_true, summary, wants_validation, wrapped
 from reparam.errors import InvalidArgument
@@ -29,8 +30,23 @@ def log_ratio(dist: Distribution, points: Tensor) -> Tensor | None:
     """
     if not torch.is_grad_enabled() and not _forward_mode():
         return None
-    log_prob = dist.log_prob(points)
+    log_prob = _log_law(dist, points)
     return log_prob - log_prob.detach()
+
+
+def _log_law(dist: Distribution, points: Tensor) -> Tensor:
+    """`log_prob` up to a constant, where torch's own writes under a mask of values, which `vmap` forbids."""
+    if isinstance(dist, td.Independent):
+        law = _log_law(dist.base_dist, points)
+        return law.sum(tuple(range(-dist.reinterpreted_batch_ndims, 0))) if dist.reinterpreted_batch_ndims else law
+    if type(dist) is td.Geometric:
+        if is_logits(dist):
+            return logsigmoid(dist.logits) + points * logsigmoid(-dist.logits)
+        return dist.probs.log() + points * torch.log1p(-dist.probs)
+    if type(dist) is td.Multinomial:
+        # Impossible categories do not occur, and must not make 0 * inf.
+        return (points * torch.where(points == 0, 0.0, dist.logits)).sum(-1)
+    return dist.log_prob(points)
 
 
 def _forward_mode() -> bool:
@@ -106,6 +122,10 @@ class ScoreFunction(ParticleEstimator):
     def parameters(self) -> Iterator[nn.Parameter]:
         """Those of the baseline, for an optimiser."""
         return iter(()) if self.baseline is None else self.baseline.parameters()
+
+    def state_dict(self) -> dict[str, Any]:
+        """That of the baseline."""
+        return {} if self.baseline is None else self.baseline.state_dict()
 
     def draw(self, dist: Distribution, noise: NoiseSource) -> Draw:
         """Ask the baseline, then draw."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from reparam.checks import check_parameters, values_visible, wants_validation
-from reparam.errors import InvalidArgument
+from reparam.errors import InvalidArgument, ReparamError
 from reparam.estimators import Draw, Estimator
 from reparam.expectation.choice import estimator_for
 from reparam.expectation.program import Sampler
@@ -87,8 +87,9 @@ def expect(
         many evaluations as `estimator.evaluations(dist)`, in one call of `f`.
 
     Errors:
-        `InvalidArgument` for a cost of the wrong shape, a cost that is NaN (in eager mode), a cost that carries no
-        gradient back to points that need it, and for an estimator that cannot serve the distribution.
+        `InvalidArgument` for a cost of the wrong shape, one that takes a single point, one that is NaN (in eager mode),
+        one that carries no gradient back to points that need it, and for an estimator that cannot serve the
+        distribution.
 
     References:
         Schulman et al., Gradient Estimation Using Stochastic Computation Graphs, NeurIPS 2015. Foerster et al., DiCE,
@@ -120,7 +121,7 @@ def expect(
     own = getattr(estimator, "samples", None)
     draws = torch.Size() if own is None else torch.Size((own,))
     draw = estimator.draw(dist, as_source(noise, draws))
-    costs, outputs = _split(f(draw.points), aux)
+    costs, outputs = _split(_called(f, draw.points), aux)
     _check_costs(costs, draw)
     result = estimator.combine(draw, costs, (lambda x: f(x)[0]) if aux else f)
     result = _not_nan(result) if wants_validation(dist) else result
@@ -132,6 +133,21 @@ def _program(f: Callable[..., Any], runs: int, noise: Noise, aux: bool) -> Tenso
     cost, outputs = _split(f(sampler), aux)
     value = _not_nan(sampler.combine(cost))
     return (value, Run(sampler.draws, sampler.weights(), outputs)) if aux else value
+
+
+def _called(f: Callable[..., Any], points: Tensor) -> Any:
+    """What the cost returns; an error that says so where it wants one point at a time."""
+    try:
+        return f(points)
+    except (RuntimeError, ValueError) as error:
+        # torch's own words for `if x > 0` and for `float(x)`.
+        if isinstance(error, ReparamError) or not any(sign in str(error) for sign in ("ambiguous", " to Python sc")):
+            raise
+        raise InvalidArgument(
+            "the cost takes one point at a time, and is called with many",
+            received=f"points of shape {tuple(points.shape)}, and from the cost: {error}",
+            instead="torch.where(condition, a, b) in place of `if`, or torch.vmap(f)",
+        ) from error
 
 
 def _split(returned: Any, aux: bool) -> tuple[Any, Any]:

@@ -78,12 +78,11 @@ def _pull_back(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     needed = ctx.needs_input_grad[2:]
     full = [p if p.shape == x.shape else p.expand(x.shape) for p in parameters]
     slopes = ctx.slopes(x, full, needed)
-    wanted = zip(slopes, needed, parameters, strict=True)
-    return (
-        None,
-        None,
-        *((grad * slope).sum_to_size(p.shape) if want and slope is not None else None for slope, want, p in wanted),
-    )
+    flows: list[Tensor | None] = [None, None]
+    for slope, want, p in zip(slopes, needed, parameters, strict=True):
+        flow = grad * slope if want and slope is not None else None
+        flows.append(flow if flow is None or flow.shape == p.shape else flow.sum_to_size(p.shape))
+    return tuple(flows)
 
 
 class _Plain(torch.autograd.Function):

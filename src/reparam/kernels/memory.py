@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch._C._functorch import is_legacy_batchedtensor
 
 from reparam.checks import values_visible
 from reparam.kernels.native import native
@@ -14,11 +15,17 @@ from reparam.kernels.native import native
 DTYPES = (torch.float32, torch.float64)
 
 
+def reachable(dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether there are native kernels that read and write this dtype on this device."""
+    return native is not None and device.type == "cpu" and dtype in DTYPES
+
+
 def visible(tensors: Sequence[Tensor]) -> bool:
     """Whether these are plain tensors whose memory can be handed to a kernel here and now.
 
     Not while the compiler traces, nor under a `torch.func` transform, nor where a dispatch mode (fake tensors, a
-    tracer, an audit) wants to see an operation: those go through a registered one.
+    tracer, an audit) wants to see an operation, nor for a batch of gradients (`is_grads_batched`): those go through a
+    registered one.
     """
     if (
         torch.compiler.is_compiling()
@@ -26,7 +33,7 @@ def visible(tensors: Sequence[Tensor]) -> bool:
         or torch._C._len_torch_dispatch_stack()
     ):
         return False
-    return all(type(t) is Tensor or type(t) is torch.nn.Parameter for t in tensors)
+    return all((type(t) is Tensor or type(t) is torch.nn.Parameter) and not is_legacy_batchedtensor(t) for t in tensors)
 
 
 def periodic(tensor: Tensor) -> tuple[Tensor, int]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import math
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
@@ -14,6 +17,8 @@ from reparam.kernels.implicit import watched
 from reparam.kernels.native import native
 
 LAWS = ("uniform", "normal", "exponential")
+_TRITON_LAWS = LAWS[:2]
+_CPU = torch.device("cpu")
 _WORD = 0xFFFFFFFF
 
 
@@ -42,59 +47,105 @@ class Place(NamedTuple):
         address = 0 if rows is None else rows.data_ptr()
         return [self.seed, int(self.step) & _WORD, self.tag, first, address, length], rows
 
+    def frozen(self) -> Place:
+        """The same place, whatever its tensors turn into later: a step that a training loop adds to in place."""
+        index = self.index.clone() if isinstance(self.index, Tensor) and self.index.ndim else int(self.index)
+        return self._replace(step=int(self.step), index=index)
+
     def tensors(self) -> list[Tensor]:
         """The tensors among its parts."""
         return [part for part in (self.step, self.index) if isinstance(part, Tensor)]
 
 
-def serves(dtype: torch.dtype, device: torch.device) -> bool:
-    """Whether the kernels draw this dtype on this device."""
-    return native is not None and device.type == "cpu" and dtype in memory.DTYPES
+def serves(law: str, dtype: torch.dtype, device: torch.device, *where: int | Tensor) -> bool:
+    """Whether a kernel draws this law on this device, at this step and index."""
+    if device.type == "cpu":
+        return memory.reachable(dtype, device)
+    # On an accelerator a step held there would have to be waited for, and a list of rows is the reference's.
+    near = all(not isinstance(part, Tensor) or (part.ndim == 0 and part.device.type == "cpu") for part in where)
+    wanted = device.type == "cuda" and dtype in memory.DTYPES and law in _TRITON_LAWS
+    return wanted and near and _triton() is not None
 
 
-def noise(law: str, shape: Sequence[int], dtype: torch.dtype, place: Place) -> Tensor:
+@functools.cache
+def _triton() -> ModuleType | None:
+    try:
+        return importlib.import_module("reparam.kernels.triton_noise")
+    except ImportError:
+        return None
+
+
+def noise(law: str, shape: Sequence[int], dtype: torch.dtype, place: Place, device: torch.device = _CPU) -> Tensor:
     """Standard uniform, normal or exponential noise; under the compiler and the transforms, one operation."""
     if memory.visible(place.tensors()):
-        return _run(LAWS.index(law), shape, dtype, place)
+        return _run(law, shape, dtype, place, device)
     # A seed as two words: a 64-bit one has no signed integer of its own.
     step, index = (torch.as_tensor(part, dtype=torch.int64) for part in (place.step, place.index))
-    return philox_noise(law, list(shape), dtype, [place.seed & _WORD, place.seed >> 32], step, place.tag, index)
+    seed = [place.seed & _WORD, place.seed >> 32]
+    return philox_noise(law, list(shape), dtype, seed, step, place.tag, index, device)
 
 
-def _run(law: int, shape: Sequence[int], dtype: torch.dtype, place: Place) -> Tensor:
-    assert native is not None
-    out = torch.empty(tuple(shape), dtype=dtype)
-    if out.numel():
-        words, _held = place.words(shape)
-        native.noise(law, dtype == torch.float64, out.numel(), torch.get_num_threads(), out.data_ptr(), *words)
+def _run(law: str, shape: Sequence[int], dtype: torch.dtype, place: Place, device: torch.device) -> Tensor:
+    out = torch.empty(tuple(shape), dtype=dtype, device=device)
+    if not out.numel():
+        return out
+    words, _held = place.words(shape)
+    if device.type == "cuda":
+        _fill_by_triton(law, out, words)
+    else:
+        assert native is not None
+        which, wide = LAWS.index(law), dtype == torch.float64
+        native.noise(which, wide, out.numel(), torch.get_num_threads(), out.data_ptr(), *words)
     return out
+
+
+def _fill_by_triton(law: str, out: Tensor, words: list[int], loc: Tensor | None = None, scale: Tensor | None = None):
+    module = _triton()
+    assert module is not None
+    seed, step, tag, first, _address, length = words
+    centre, size = (None if t is None else t.contiguous() for t in (loc, scale))
+    with torch.cuda.device_of(out):
+        module.fill(LAWS.index(law), out, (seed, step, tag, first), length, centre, size)
 
 
 @torch.library.custom_op("reparam::philox_noise", mutates_args=(), device_types="cpu")
 def philox_noise(
-    law: str, shape: Sequence[int], dtype: torch.dtype, seed: Sequence[int], step: Tensor, tag: int, index: Tensor
+    law: str,
+    shape: Sequence[int],
+    dtype: torch.dtype,
+    seed: Sequence[int],
+    step: Tensor,
+    tag: int,
+    index: Tensor,
+    device: torch.device,
 ) -> Tensor:
-    """The noise kernel as an operation that the compiler, fake tensors and vmap know."""
-    return _run(LAWS.index(law), shape, dtype, Place(seed[0] | seed[1] << 32, step, tag, index))
+    """The noise kernels as an operation that the compiler, fake tensors and vmap know."""
+    return _run(law, shape, dtype, Place(seed[0] | seed[1] << 32, step, tag, index), device)
 
 
 @philox_noise.register_fake
 def _fake(
-    law: str, shape: Sequence[int], dtype: torch.dtype, seed: Sequence[int], step: Tensor, tag: int, index: Tensor
+    law: str,
+    shape: Sequence[int],
+    dtype: torch.dtype,
+    seed: Sequence[int],
+    step: Tensor,
+    tag: int,
+    index: Tensor,
+    device: torch.device,
 ) -> Tensor:
-    return torch.empty(tuple(shape), dtype=dtype)
+    return torch.empty(tuple(shape), dtype=dtype, device=device)
 
 
 @philox_noise.register_vmap
-def _vmap(
-    info: Any, in_dims: tuple, law: str, shape: Any, dtype: Any, seed: Any, step: Tensor, tag: int, index: Tensor
-):
+def _vmap(info: Any, in_dims: tuple, law: str, shape: Any, dtype: Any, seed: Any, *rest: Any) -> tuple[Tensor, int]:
     # A batched step or index is rare, and every entry of the batch a draw of its own.
+    step, tag, index, device = rest
     steps, indices = (
         [part] * info.batch_size if dim is None else part.unbind(dim)
         for part, dim in ((step, in_dims[4]), (index, in_dims[6]))
     )
-    draws = [philox_noise(law, shape, dtype, seed, s, tag, i) for s, i in zip(steps, indices, strict=True)]
+    draws = [philox_noise(law, shape, dtype, seed, s, tag, i, device) for s, i in zip(steps, indices, strict=True)]
     return torch.stack(draws), 0
 
 
@@ -115,24 +166,28 @@ def scaled_normal(loc: Tensor, scale: Tensor, shape: Sequence[int], place: Place
     """
     full = loc.expand(shape), scale.expand(shape)
     if not memory.visible([loc, scale, *place.tensors()]):
-        return full[0] + noise("normal", shape, scale.dtype, place) * full[1]
+        return full[0] + noise("normal", shape, scale.dtype, place, scale.device) * full[1]
     if not watched((loc, scale)):
         return _run_scaled(full[0], full[1], place)
     if torch.autograd.forward_ad._current_level >= 0:
-        return full[0] + noise("normal", shape, scale.dtype, place) * full[1]
-    return _ScaledNormal.apply(*full, place)  # pyright: ignore[reportReturnType]
+        return full[0] + noise("normal", shape, scale.dtype, place, scale.device) * full[1]
+    return _ScaledNormal.apply(*full, place.frozen())  # pyright: ignore[reportReturnType]
 
 
 def _run_scaled(loc: Tensor | None, scale: Tensor, place: Place) -> Tensor:
-    assert native is not None
     out = torch.empty_like(scale, memory_format=torch.contiguous_format)
-    if out.numel():
-        words, _held = place.words(scale.shape)
-        size, period = memory.periodic(scale)
-        centre, centre_period = (None, 1) if loc is None else memory.periodic(loc)
-        wide, address = scale.dtype == torch.float64, 0 if centre is None else centre.data_ptr()
-        where = (out.data_ptr(), address, centre_period, size.data_ptr(), period)
-        native.scaled_normal(wide, out.numel(), torch.get_num_threads(), *where, *words)
+    if not out.numel():
+        return out
+    words, _held = place.words(scale.shape)
+    if scale.device.type == "cuda":
+        _fill_by_triton("normal", out, words, loc, scale)
+        return out
+    assert native is not None
+    size, period = memory.periodic(scale)
+    centre, centre_period = (None, 1) if loc is None else memory.periodic(loc)
+    address = 0 if centre is None else centre.data_ptr()
+    where = (out.data_ptr(), address, centre_period, size.data_ptr(), period)
+    native.scaled_normal(scale.dtype == torch.float64, out.numel(), torch.get_num_threads(), *where, *words)
     return out
 
 
@@ -145,7 +200,7 @@ class _ScaledNormal(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         to_loc, to_scale, _ = ctx.needs_input_grad
-        return grad if to_loc else None, _Scaled.apply(grad, ctx.place) if to_scale else None, None
+        return grad if to_loc else None, _times_noise(grad, ctx.place) if to_scale else None, None
 
 
 class _Scaled(torch.autograd.Function):
@@ -158,4 +213,10 @@ class _Scaled(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        return _Scaled.apply(grad, ctx.place), None
+        return _times_noise(grad, ctx.place), None
+
+
+def _times_noise(grad: Tensor, place: Place) -> Tensor:
+    if memory.visible([grad]):
+        return _Scaled.apply(grad, place)  # pyright: ignore[reportReturnType]
+    return grad * noise("normal", grad.shape, grad.dtype, place, grad.device)  # a batch of gradients, or a tracer's

@@ -17,7 +17,6 @@ from torch import Tensor
 from reparam.checks import all_true, summary, values_visible
 from reparam.errors import InvalidArgument
 from reparam.kernels import memory
-from reparam.kernels.noise import serves
 from reparam.noise.philox import Philox
 
 
@@ -80,7 +79,9 @@ class TorchStream:
     def counters(self, parameters: Sequence[Tensor]) -> NoiseSource | None:
         """A counter-based source seeded by this one, where a kernel can be fed by it and is worth that; else None."""
         like = parameters[0]
-        if like.numel() < _WORTH_A_SEED or not (serves(like.dtype, like.device) and memory.visible(parameters)):
+        if like.numel() < _WORTH_A_SEED or not (
+            memory.reachable(like.dtype, like.device) and memory.visible(parameters)
+        ):
             return None
         seed = torch.randint((1 << 63) - 1, (), generator=self.generator)
         return Philox(int(seed)).bind(torch.Size())

@@ -27,13 +27,14 @@ class Philox:
     .. math:: \epsilon_{ij} = \Phi^{-1}\!\left(2^{-w}\left(\mathrm{Philox}_{\text{seed}}
               (j,\, i,\, \text{step},\, \text{variable}) + \tfrac12\right)\right)
 
-    with *i* the global index of the row, *j* the place inside the row, and *w* = 53 bits in float64, 32 in
-    every other dtype. Laws with parameters that have no such transform (Gamma and what is made of it, von Mises, Poisson,
-    binomial) are sampled by rejection, each number from counters of its own. The value is immutable: the same object gives the same numbers however often, in
-    whatever thread or process, and whichever part of the rows is asked for. A draw in parts equals the whole
-    draw, bit for bit, in eager mode on one kind of device; between devices, and between the native kernels and torch's
-    operations, the integers and the uniform noise agree bit for bit, the normal and exponential noise up to rounding,
-    and a number sampled by rejection up to rounding or, once in about :math:`10^7` float32 numbers, to another candidate.
+    with *i* the global index of the row, *j* the place inside the row, and *w* = 53 bits in float64, 32 in every other
+    dtype. Laws with parameters that have no such transform (Gamma and what is made of it, von Mises, Poisson, binomial)
+    are sampled by rejection, each number from counters of its own. The value is immutable: the same object gives the
+    same numbers however often, in whatever thread or process, and whichever part of the rows is asked for. A draw in
+    parts equals the whole draw, bit for bit, in eager mode on one kind of device; between devices, and between the
+    native kernels and torch's operations, the integers and the uniform noise agree bit for bit, the normal and
+    exponential noise up to rounding, and a number sampled by rejection up to rounding or, once in about :math:`10^7`
+    float32 numbers, to another candidate.
 
     A row is one entry of the draw's first dimension: the first of `sample_shape` if there is one, else of
     the batch. What one draw asks for in succession (the two gammas of a Beta; the variables of a program)
@@ -122,25 +123,25 @@ class PhiloxStream(QuantileStream):
 
     def normal(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
         """Standard normal noise by the inverse distribution function."""
-        if not kernels.serves(dtype, device):
+        if not self._has_kernel("normal", dtype, device):
             return super().normal(shape, dtype, device)
-        return kernels.noise("normal", shape, dtype, self.place(shape))
+        return kernels.noise("normal", shape, dtype, self.place(shape), device)
 
     def uniform(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
         """Uniform noise in the open interval (0, 1)."""
-        if not kernels.serves(dtype, device):
+        if not self._has_kernel("uniform", dtype, device):
             return super().uniform(shape, dtype, device)
-        return kernels.noise("uniform", shape, dtype, self.place(shape))
+        return kernels.noise("uniform", shape, dtype, self.place(shape), device)
 
     def exponential(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
         """Standard exponential noise."""
-        if not kernels.serves(dtype, device):
+        if not self._has_kernel("exponential", dtype, device):
             return super().exponential(shape, dtype, device)
-        return kernels.noise("exponential", shape, dtype, self.place(shape))
+        return kernels.noise("exponential", shape, dtype, self.place(shape), device)
 
     def scaled_normal(self, loc: Tensor, scale: Tensor, shape: Sequence[int]) -> Tensor:
         """The sum `loc + scale * eps`; where a kernel serves, backward makes eps anew instead of having stored it."""
-        if loc.dtype != scale.dtype or not kernels.serves(scale.dtype, scale.device):
+        if loc.dtype != scale.dtype or not self._has_kernel("normal", scale.dtype, scale.device):
             return loc + self.normal(shape, scale.dtype, scale.device) * scale
         return kernels.scaled_normal(loc, scale, shape, self.place(shape))
 
@@ -153,6 +154,9 @@ class PhiloxStream(QuantileStream):
         value = self.value
         check_index(value.index, shape)
         return kernels.Place(value.seed, value.step, self._next_tag(), value.index)
+
+    def _has_kernel(self, law: str, dtype: torch.dtype, device: torch.device) -> bool:
+        return kernels.serves(law, dtype, device, self.value.step, self.value.index)
 
     def _next_tag(self) -> int:
         if self.requests == _REQUESTS:

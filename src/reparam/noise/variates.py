@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from reparam.kernels import memory, native
-from reparam.kernels.noise import Place, serves
+from reparam.kernels.noise import Place
 from reparam.noise import _rejection
 from reparam.noise.counter import rows_of
 
@@ -41,7 +41,7 @@ def variate(law: str, parameters: Sequence[Tensor], place: Place) -> Tensor:
 
 def _run(law: str, parameters: Sequence[Tensor], place: Place) -> Tensor:
     first = parameters[0]
-    if not serves(first.dtype, first.device):
+    if not memory.reachable(first.dtype, first.device):
         return _by_definition(law, parameters, place)
     assert native is not None
     out = torch.empty_like(first, memory_format=torch.contiguous_format)

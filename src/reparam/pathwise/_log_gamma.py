@@ -44,11 +44,13 @@ def draw_log_gamma_ratio(above: Tensor, below: Tensor, noise: BoundNoise, shape:
     return log_x - log_y
 
 
-def moderate_gamma(noise: BoundNoise, *parameters: Tensor, floor: float = 0.5) -> Callable[..., Tensor] | None:
+def moderate_gamma(
+    noise: BoundNoise, *parameters: Tensor, floor: float = 0.5, shape: Sequence[int] | None = None
+) -> Callable[[Tensor], Tensor] | None:
     """A sampler of standard Gammas themselves, where none of them can leave the floats and all can be seen; else None.
 
     Half the operations of the logarithm's way, for the concentrations most people use: from 1/2 up, which is where the
-    parameters are at `floor`. The sampler takes concentrations, and dimensions to append to the draw's.
+    parameters are at `floor`. The sampler draws in `shape`, the draw's unless given.
     """
     if not (noise.is_torch_stream or hasattr(noise.source, "variate")):
         return None
@@ -56,8 +58,9 @@ def moderate_gamma(noise: BoundNoise, *parameters: Tensor, floor: float = 0.5) -
         if (memory.least(parameter) or 0) < floor:
             return None
 
-    def sampler(concentration: Tensor, *trailing: int) -> Tensor:
-        shape = (*noise.shape, *trailing)
+    shape = noise.shape if shape is None else shape
+
+    def sampler(concentration: Tensor) -> Tensor:
         a = concentration if concentration.shape == shape else concentration.expand(shape)
         x = noise.variate("gamma", a)
         return torch._standard_gamma(a, noise.generator) if x is None else x

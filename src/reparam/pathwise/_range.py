@@ -10,6 +10,7 @@ from torch import Tensor
 from reparam.kernels.memory import within
 
 _LOG_2 = math.log(2)
+_ROOM = math.log(1e9)
 # `exp` of the rounded logarithm of the largest float may round up to infinity; a few roundings below, it cannot.
 _LOG_LIMITS = {
     dtype: (
@@ -21,16 +22,21 @@ _LOG_LIMITS = {
 
 
 def exp_in_range(log_x: Tensor) -> Tensor:
-    r"""`exp(log_x)`, held between the smallest normal and the largest finite float.
+    r"""`exp(log_x)`, held between the smallest normal and the largest finite float, with a finite derivative.
 
-    Above the range the sample saturates and its derivative is 0, as for any clamp. Below it the value saturates and
-    the derivative is still `x dlog_x`: negligible for a cost of x, and right for a cost of log x.
+    Below the range the derivative is still `x dlog_x`: negligible for a cost of x, and right for a cost of log x. Above
+    a billionth of the largest float it is held at a billionth of the largest float times `dlog_x`: times the slope of a
+    logarithm, and summed over samples, the true one would overflow to infinities, and those of two signs to NaN.
     """
     low, high = _LOG_LIMITS[log_x.dtype]
-    if within(log_x, low, high):
+    top = high - _ROOM
+    if within(log_x, low, top):
         return torch.exp(log_x)
-    lift = (low - log_x.detach()).clamp(min=0)
-    return torch.exp(log_x.clamp(max=high) + lift)
+    bounded = log_x.clamp(max=torch.finfo(log_x.dtype).max)
+    fixed = bounded.detach()
+    x = torch.exp(bounded.clamp(max=top) + (low - fixed).clamp(min=0))
+    excess = torch.exp(fixed.clamp(max=high)) - math.exp(top)
+    return x + torch.where(fixed > top, excess + math.exp(top) * (bounded - fixed), 0.0)
 
 
 def log1mexp(t: Tensor) -> Tensor:

@@ -33,17 +33,14 @@ _IMPLICIT = "implicit; Figurnov, Mohamed and Mnih, NeurIPS 2018"
 @rounded_once
 def beta(dist: Beta, noise: BoundNoise) -> Tensor:
     """The sigmoid of a Beta logit, kept off 0 and 1, where the density may be infinite."""
-    both = dist._dirichlet.concentration
-    a, b = both.unbind(-1)
-    standard = moderate_gamma(noise, both)
+    # torch keeps the two as one tensor; its own properties would be two nodes of autograd, and two strided views.
+    both = dist._dirichlet.concentration.to(noise.like.dtype)
+    standard = moderate_gamma(noise, both, shape=(*noise.shape, 2))
     if standard is not None:
-        limits = _LOGIT_LIMITS[both.dtype]
-
-        def logit_of(*_: Tensor) -> Tensor:
-            x, y = standard(both, 2).unbind(-1)
-            return x.div(y).log_().clamp_(*limits)
-
-        return torch.sigmoid(drawn(logit_of, _slopes, a, b))
+        low, high = _LOGIT_LIMITS[both.dtype]
+        logit = drawn(lambda a, b: _log_ratio(standard(both.detach())).clamp_(low, high), _slopes, *both.unbind(-1))
+        return torch.sigmoid(logit)
+    a, b = dist.concentration1, dist.concentration0
     x = torch.sigmoid(beta_logit(a, b, noise))
     limits = torch.finfo(x.dtype)
     return x.clamp(limits.tiny, 1 - limits.eps / 2)
@@ -53,20 +50,25 @@ def beta(dist: Beta, noise: BoundNoise) -> Tensor:
 @rounded_once
 def fisher_snedecor(dist: FisherSnedecor, noise: BoundNoise) -> Tensor:
     """The odds of a Beta(df1 / 2, df2 / 2) times df2 / df1."""
-    standard = moderate_gamma(noise, dist.df1, dist.df2, floor=1.0)
+    standard = moderate_gamma(noise, dist.df1, dist.df2, floor=1.0, shape=(*noise.shape, 2))
     if standard is not None:
-        return drawn(
-            lambda df1, df2: standard(df1 / 2).mul_(df2).div_(standard(df2 / 2).mul_(df1)),
-            _fisher_snedecor_slopes,
-            dist.df1,
-            dist.df2,
-        )
+
+        def draw(df1: Tensor, df2: Tensor) -> Tensor:
+            x, y = standard(torch.stack((df1, df2), -1).div_(2)).unbind(-1)
+            return x.mul(df2).div_(y.mul(df1))
+
+        return drawn(draw, _fisher_snedecor_slopes, dist.df1, dist.df2)
     return exp_in_range(beta_logit(dist.df1 / 2, dist.df2 / 2, noise) + (dist.df2 / dist.df1).log())
 
 
 def beta_logit(a: Tensor, b: Tensor, noise: BoundNoise, shape: Sequence[int] | None = None) -> Tensor:
     """The logit of x ~ Beta(a, b), with the implicit derivative in both concentrations."""
     return attach(_slopes, draw_log_gamma_ratio(a, b, noise, shape), a, b)
+
+
+def _log_ratio(pair: Tensor) -> Tensor:
+    x, y = pair.unbind(-1)
+    return x.div(y).log_()
 
 
 def _slopes(logit: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> list[Tensor | None]:

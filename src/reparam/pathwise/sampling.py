@@ -41,7 +41,7 @@ def register_sampler(*classes: type[Distribution]) -> Callable[[_F], _F]:
 def sample(dist: Distribution, sample_shape: torch.Size, noise: NoiseSource) -> Tensor:
     """A sample without gradient, of shape `sample_shape + batch_shape + event_shape`."""
     with torch.no_grad():
-        if isinstance(noise, TorchStream) and noise.generator is None:
+        if isinstance(noise, TorchStream) and noise.generator is None and not _has_door_under_vmap(dist):
             # A new tensor object: a transform's cache must not answer `log_prob` with values that carry no gradient.
             return dist.sample(sample_shape).detach()
         if isinstance(dist, td.Independent):
@@ -57,6 +57,13 @@ def sample(dist: Distribution, sample_shape: torch.Size, noise: NoiseSource) -> 
         received=f"noise = {noise!r}",
         instead="noise=None, after torch.manual_seed(seed)",
     )
+
+
+def _has_door_under_vmap(dist: Distribution) -> bool:
+    """Whether a sampler of ours stands in for one of torch's that looks at values or writes in place."""
+    if not torch._C._are_functorch_transforms_active():
+        return False
+    return isinstance(dist, td.Independent) or type(dist) in _SAMPLERS
 
 
 def sample_by_registry(dist: Distribution, sample_shape: torch.Size, noise: NoiseSource) -> Tensor:
@@ -125,7 +132,9 @@ def poisson(dist: td.Poisson, noise: BoundNoise) -> Tensor:
 @register_sampler(td.Binomial)
 def binomial(dist: td.Binomial, noise: BoundNoise) -> Tensor:
     """By rejection, from counters or by torch's sampler."""
-    total_count, probs = dist.total_count.to(dist.probs.dtype).expand(noise.shape), dist.probs.expand(noise.shape)
+    # Under `vmap` torch's sampler takes no parameter that is batched beside one that is not.
+    total_count = (dist.total_count + torch.zeros_like(dist.probs)).expand(noise.shape)
+    probs = (dist.probs + torch.zeros_like(dist.total_count)).expand(noise.shape)
     count = _from_counters("binomial", noise, total_count, probs)
     return torch.binomial(total_count, probs, generator=stream(noise, dist)) if count is None else count
 

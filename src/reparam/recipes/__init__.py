@@ -1,5 +1,7 @@
 """Recipes: complete models trained through reparam, one flat file each, to run and to read.
 
-`vae` is the first; `data` finds the images, `runs` keeps what a run leaves on disk, `pictures` draws it. They need
-the extra `train` (`pip install 'reparam[train]'`).
+Each stands on `engine`, whose docstring says how to write one; around it are `settings` (what every recipe lets a user
+choose), `machine` (processes and devices), `keyed` (data order and noise that do not depend on them), `loop`,
+`checkpoints` and `streams` (stopping and going on), `runs`, `events`, `pictures` and `report` (what is left on disk).
+They need the extra `train` (`pip install 'reparam[train]'`).
 """

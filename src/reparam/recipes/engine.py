@@ -206,7 +206,7 @@ def _folder(recipe: str, config: Settings, out: str | Path | None, resume: str |
     if resume is None:
         return RunFolder(out, config, recipe)
     _same_run(Path(resume), config)
-    return RunFolder.reopened(resume, config)
+    return RunFolder.reopened(resume)
 
 
 def _same_run(folder: Path, config: Settings) -> None:

@@ -117,7 +117,7 @@ class Loop:
                 "parts": {name: part.state_dict() for name, part in self.training.state.items()},
                 "streams": streams.captured(),
                 "meter": self.meter.sums,
-                "metrics_bytes": self.folder.metrics_bytes(),
+                "metrics_bytes": self.folder.settle_metrics(),
                 "seconds": (wall, cpu),
             }
             self.checkpoints.save(self.step, self.training.weights.state_dict(), state)
@@ -132,22 +132,26 @@ class Loop:
 
         Raises:
             DataError: the checkpoint is damaged, or is not one of this recipe or of this configuration.
+            InvalidArgument: the run has come further than it is to go. In either case the folder is as it was.
         """
         checkpoint = self.machine.agreed(self.checkpoints.newest)
+        if checkpoint is not None:
+            if checkpoint.step > self.training.steps:
+                raise InvalidArgument(
+                    "the run has come further than it is to go",
+                    received=f"{checkpoint.path}, to end at step {self.training.steps}",
+                    instead="resume with at least as many epochs or steps, or start a new run",
+                )
+            fit_weights(self.training.weights, checkpoint.weights, checkpoint.path)
+            self._restore_parts(checkpoint)
+            streams.restore(checkpoint.state["streams"])
+            self.clock.add(*checkpoint.state["seconds"])
+            self.step = checkpoint.step
         if self.machine.is_main:
+            self.meter.sums = checkpoint.state["meter"] if checkpoint else {}
+            self.folder.cut_metrics(checkpoint.state["metrics_bytes"] if checkpoint else 0)
+            self.folder.save_config(self.settings)
             self.checkpoints.tidy()
-        if checkpoint is None:
-            self.folder.cut_metrics(0)
-            return
-        state = checkpoint.state
-        fit_weights(self.training.weights, checkpoint.weights, checkpoint.path)
-        self._restore_parts(checkpoint)
-        streams.restore(state["streams"])
-        if self.machine.is_main:
-            self.meter.sums = state["meter"]
-            self.folder.cut_metrics(state["metrics_bytes"])
-        self.clock.add(*state["seconds"])
-        self.step = checkpoint.step
 
     def _restore_parts(self, checkpoint: Checkpoint) -> None:
         parts = checkpoint.state["parts"]

@@ -186,6 +186,7 @@ class Learner:
         clip: float | None = None,
     ) -> None:
         self.machine, self.module, self.clip, self.optimizer = machine, module, clip, optimizer
+        self._signal = self._noise = 0.0
         objective: Any = _Objective(module, loss)
         if machine.settings.compile:
             objective = torch.compile(objective)
@@ -215,29 +216,31 @@ class Learner:
     def signal_to_noise(self) -> float:
         r"""The norm of the mean gradient over the standard deviation of one step's, from Adam's running moments.
 
-        With the moments :math:`\hat m, \hat v` and :math:`c = (1 - \beta_1) / (1 + \beta_1)`, the part of
-        :math:`\hat m^2` that is noise: :math:`s = \sum (\hat m^2 - c\,\hat v) / (1 - c)` estimates the signal and
-        :math:`\sum \hat v - s` the noise. NaN for other optimizers and before the first step.
+        The mean of the last gradients, :math:`\hat m`, has noise of its own: with :math:`c = \frac{1 - \beta_1}{1 +
+        \beta_1} \frac{1 + \beta_1^t}{1 - \beta_1^t}` after t steps, the signal is :math:`s = \sum (\hat m^2 - c\,\hat
+        v) / (1 - c)` and the noise :math:`\sum \hat v - s`. Both are averaged over about the last ten calls. Zero where
+        the signal cannot be told from noise, NaN for other optimizers and before the second step.
         """
         signal = noise = 0.0
         for group in self.optimizer.param_groups:
             moments = [self.optimizer.state[p] for p in group["params"] if "exp_avg_sq" in self.optimizer.state[p]]
-            if not moments:
+            if not moments or float(moments[0]["step"]) < 2:
                 continue
             first, second = group["betas"]
             step = float(moments[0]["step"])
             means = float(sum(m["exp_avg"].square().sum() for m in moments)) / (1 - first**step) ** 2
             squares = float(sum(m["exp_avg_sq"].sum() for m in moments)) / (1 - second**step)
             part = (1 - first) / (1 + first) * (1 + first**step) / (1 - first**step)
-            if part < 1:
-                found = max(0.0, (means - part * squares) / (1 - part))
-                signal, noise = signal + found, noise + max(0.0, squares - found)
-        return math.sqrt(signal / noise) if noise > 0 else math.nan
+            found = (means - part * squares) / (1 - part)
+            signal, noise = signal + found, noise + squares - found
+        self._signal, self._noise = 0.9 * self._signal + signal, 0.9 * self._noise + noise
+        return math.sqrt(max(0.0, self._signal) / self._noise) if self._noise > 0 else math.nan
 
     def state_dict(self) -> dict[str, Any]:
-        """The optimizer's state; the weights are kept apart."""
-        return self.optimizer.state_dict()
+        """The state of the optimizer and of the signal-to-noise ratio; the weights are kept apart."""
+        return {"optimizer": self.optimizer.state_dict(), "signal": self._signal, "noise": self._noise}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back a state."""
-        self.optimizer.load_state_dict(state)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self._signal, self._noise = state["signal"], state["noise"]

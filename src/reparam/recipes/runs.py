@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from reparam.errors import DataError
 from reparam.recipes.events import Events
-from reparam.recipes.files import replacing, unwritable
+from reparam.recipes.files import flush, replacing, unwritable
 
 tomllib = import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 ConfigT = TypeVar("ConfigT")
@@ -48,18 +48,19 @@ class RunFolder:
 
     def __init__(self, path: str | Path | None, config: Any, recipe: str) -> None:
         self.path = _next_free(recipe) if path is None else _claimed(Path(path).expanduser())
-        self._begin(config)
+        self._events = Events(self.path)
+        self.save_config(config)
 
     @classmethod
-    def reopened(cls, path: str | Path, config: Any) -> RunFolder:
-        """The folder of a run that goes on, under a configuration that may have changed in what it is free to."""
+    def reopened(cls, path: str | Path) -> RunFolder:
+        """The folder of a run that goes on; nothing in it is touched yet."""
         folder = cls.__new__(cls)
         folder.path = Path(path).expanduser()
-        folder._begin(config)
+        folder._events = Events(folder.path)
         return folder
 
-    def _begin(self, config: Any) -> None:
-        self._events = Events(self.path)
+    def save_config(self, config: Any) -> None:
+        """Write what was asked for."""
         settings = {name: value for name, value in asdict(config).items() if value is not None}
         with replacing(self.path / CONFIG) as temporary:
             temporary.write_text(tomli_w.dumps(settings), encoding="utf-8")
@@ -73,20 +74,24 @@ class RunFolder:
         except OSError as error:
             raise unwritable(self.path / METRICS, error) from error
 
-    def metrics_bytes(self) -> int:
-        """How long the metrics are."""
+    def settle_metrics(self) -> int:
+        """Wait until the metrics are on the disk; how many bytes they are."""
         metrics = self.path / METRICS
-        return metrics.stat().st_size if metrics.exists() else 0
+        if not metrics.exists():
+            return 0
+        flush(metrics)
+        return metrics.stat().st_size
 
     def cut_metrics(self, size: int) -> None:
         """Forget the lines that were logged after a checkpoint, beyond `size` bytes."""
-        if self.metrics_bytes() < size:
+        found = self.settle_metrics()
+        if found < size:
             raise DataError(
                 "the metrics are shorter than at the checkpoint",
-                received=f"{self.path / METRICS}: {self.metrics_bytes()} bytes, the checkpoint was at {size}",
+                received=f"{self.path / METRICS}: {found} bytes, the checkpoint was at {size}",
                 instead="put the file back, or start the run anew",
             )
-        if self.metrics_bytes() > size:
+        if found > size:
             os.truncate(self.path / METRICS, size)
 
     def history(self) -> list[dict[str, float]]:

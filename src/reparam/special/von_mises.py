@@ -12,6 +12,7 @@ from torch import Tensor
 
 from reparam.special._closed_form import closed_form
 from reparam.special._dtypes import promote
+from reparam.special._native import native_value
 from reparam.special.bessel import log_reduced_ive
 from reparam.special.spherical import angular_mass, angular_rate
 
@@ -71,6 +72,9 @@ def von_mises_dx_dconcentration(concentration: Tensor | float, x: Tensor | float
         >>> von_mises_dx_dconcentration(0.0, x)  # -sin(x) at kappa = 0
         tensor([ 0.8415, -0.8415, -0.9093], dtype=torch.float64)
     """
+    value = native_value("von_mises_dx_dkappa", concentration, x)
+    if value is not None:
+        return value
     (kappa, x), dtype = promote(concentration, x)
     return _dx_dconcentration(*torch.broadcast_tensors(kappa, x)).to(dtype)
 
