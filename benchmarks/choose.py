@@ -5,7 +5,7 @@ the cost, relative to leave-one-out with two draws written by hand. `choose` is 
 shown: its regret is the work of what it took over that of the best candidate; "with pilot" adds the pilot's own
 evaluations to those of 1,000 steps. The claim is that this is at most 1.3 everywhere.
 
-    python benchmarks/choose.py --repeats 400 --seeds 5
+    python benchmarks/choose.py --repeats 300 --seeds 5
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ def regret(f: Cost, dist: Distribution, measured: dict, seeds: int) -> dict:
 def main() -> None:
     """Print the table as Markdown and write it as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=400)
+    parser.add_argument("--repeats", type=int, default=300)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()

@@ -27,11 +27,11 @@ from torch import Tensor
 
 import reparam as rp
 from paired import machine
-from reparam.recipes.discrete_vae import Config, DiscreteVAE, restore, train
+from reparam.recipes.discrete_vae import Config, DiscreteVAE, FamilyName, restore, train
 
 RESULTS = Path(__file__).parent / "results" / "discrete_vae.json"
 COINS = ("DisARM", "ARMS(4)", "LeaveOneOut(2)", "LeaveOneOut(4)", "REBAR", "RELAX", "RODEO", "ReinMax(1.1)")
-COUNTS = (
+COUNTS: tuple[tuple[FamilyName, str], ...] = (
     ("poisson", "Fini(2)"),
     ("poisson", "MeasureValued"),
     ("poisson", "LeaveOneOut(4)"),

@@ -38,7 +38,7 @@ def test_without_a_compiler_the_package_installs_on_the_reference(tmp_path):
     built = wheel(tmp_path, CXX="/bin/false")
     assert built.name.endswith("-py3-none-any.whl")
     assert names_in(built) >= DATA
-    assert not any("_native." in name for name in names_in(built))
+    assert not any(name.startswith("reparam/kernels/_native.") for name in names_in(built))
     unpacked = tmp_path / "unpacked"
     zipfile.ZipFile(built).extractall(unpacked)
     code = """

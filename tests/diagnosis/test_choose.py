@@ -112,6 +112,7 @@ def test_candidates_are_those_that_serve(dist, serving):
     [
         (lambda: rp.choose(torch.square, "Poisson"), "must be a torch.distributions"),
         (lambda: rp.choose(torch.square, td.Poisson(3.0), []), "at least one"),
+        (lambda: rp.choose(torch.square, td.Poisson(3.0), [rp.LeaveOneOut(), rp.ScoreFunction]), "must be objects"),
         (lambda: rp.choose(torch.square, td.Poisson(3.0), max_bias=-1.0), "max_bias"),
         (lambda: rp.choose(torch.square, td.Poisson(3.0), [rp.Enumerate()]), "no finite support"),
         (lambda: rp.choose(lambda x: x.sum(), td.Poisson(3.0)), "one number for each point"),

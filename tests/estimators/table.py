@@ -42,7 +42,8 @@ def _trials(n: int, size: int) -> Tensor:
 COUNTS = torch.arange(60, dtype=torch.float64)
 LOGITS, PROBS = t(0.3, -1.0, 0.5), t(0.2, 0.5, 0.3)
 COINS = {
-    "Bernoulli logits": Family(lambda p: td.Bernoulli(logits=p[..., 0]), t(0.3), COUNTS[:2]),
+    # Nearer to even odds, three coupled coins almost never agree, and all other outcomes give one gradient: no spread.
+    "Bernoulli logits": Family(lambda p: td.Bernoulli(logits=p[..., 0]), t(0.9), COUNTS[:2]),
     "Bernoulli probs": Family(lambda p: td.Bernoulli(p[..., 0]), t(0.2), COUNTS[:2]),
     "Independent Bernoulli": Family(lambda p: td.Independent(td.Bernoulli(logits=p), 1), LOGITS, _bits(3)),
     "OneHotCategorical": Family(lambda p: td.OneHotCategorical(logits=p), LOGITS, torch.eye(3).double()),

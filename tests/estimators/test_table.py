@@ -69,7 +69,7 @@ def test_vmap_of_grad(estimator: Estimator, family: Family):
         with pytest.raises(rp.UnsupportedTransform, match="backward pass of its own"):
             _vmapped(estimator, family, 2)
         return
-    result = testing.z_test(_vmapped(frozen(estimator), family, 1000), exact(family)[1])
+    result = testing.z_test(_vmapped(frozen(estimator), family, 3000), exact(family)[1])
     assert result.passed, str(result)
 
 

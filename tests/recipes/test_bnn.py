@@ -70,7 +70,7 @@ def test_gradients_agree_with_the_exact_ones(layer, way):
         y = layer(x.expand(10, 4, 3), way, Noise(Philox(0, step), own))
         return torch.cat(torch.autograd.grad(y.square().sum() / 10, parameters))
 
-    assert testing.z_test(torch.stack([estimate(step) for step in range(300)]), wanted).passed
+    assert testing.z_test(torch.stack([estimate(step) for step in range(150)]), wanted).passed
 
 
 def test_divergence_is_that_of_all_weights(layer):
@@ -106,7 +106,7 @@ def test_a_calibrated_regression_is_calibrated_and_a_sure_one_is_not():
     assert right["test_rmse"] == pytest.approx(1.0, abs=0.01)
 
 
-@pytest.mark.parametrize("posterior", [*WAYS, "none"])
+@pytest.mark.parametrize("posterior", ["local", "none"])
 def test_run_learns_the_digits(tmp_path, posterior):
     config = Config(epochs=2, posterior=posterior, hidden=32, predictions=10)
     summary = train(config, tmp_path, console=QUIET)
@@ -117,7 +117,7 @@ def test_run_learns_the_digits(tmp_path, posterior):
 
 
 def test_run_on_the_curve_draws_its_beliefs(tmp_path):
-    summary = train(Config(data="wave", epochs=60, k=2, predictions=10), tmp_path, console=QUIET)
+    summary = train(Config(data="wave", epochs=40, k=2, predictions=10), tmp_path, console=QUIET)
     assert summary["test_rmse"] < 0.55  # the standard deviation of the curve is 0.75
     assert (tmp_path / "regression.png").read_bytes().startswith(b"\x89PNG")
 

@@ -232,6 +232,5 @@ def test_the_command_explains_each_field(capsys, monkeypatch):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("policy", POLICIES)
-def test_eight_thousand_steps_swing_the_pendulum_up(tmp_path, policy):
-    assert train(Config(policy=policy), tmp_path, console=QUIET)["eval_return_mean"] > -250
+def test_eight_thousand_steps_swing_the_pendulum_up(tmp_path):
+    assert train(Config(), tmp_path, console=QUIET)["eval_return_mean"] > -200

@@ -15,7 +15,7 @@ from reparam import estimators
 from reparam.checks import check_parameters
 from reparam.diagnosis.copies import copies
 from reparam.diagnosis.diagnose import differentiates, in_words, parameters, row_of
-from reparam.diagnosis.measure import Cost, evaluations, gradients, spread, try_once
+from reparam.diagnosis.measure import Cost, check_estimators, evaluations, gradients, spread, try_once
 from reparam.diagnosis.probes import Finding, probe_path
 from reparam.diagnosis.reference import Reference, reference
 from reparam.diagnosis.report import Diagnosis
@@ -26,9 +26,9 @@ from reparam.noise import TorchStream
 
 # A candidate that evaluates the cost more often than this in one estimate is none unless it is named.
 _MOST_EVALUATIONS = 256
-# Estimates in the first round and at the end, over all batch elements, and for each of many.
-_FIRST, _LAST = 64, 256
-_LEAST, _MOST = 4, 32
+# In the first round: evaluations of each candidate, its estimates, and its estimates over all batch elements, at least.
+_EVALUATIONS, _LEAST, _LEAST_OVERALL = 20, 4, 64
+_DOUBLINGS = 2
 _FOR_BIAS = 512
 # Standard errors; and the loss that is not worth another round.
 _DOUBT, _REGRET = 2.0, 1.15
@@ -42,8 +42,8 @@ def choose(
 
     .. math:: \hat e = \arg\min_e \operatorname{Var}(\hat g_e) \times \text{evaluations}_e
 
-    All candidates make a few estimates; those that are clearly worse than the leader drop out, the others make twice as
-    many, until it hardly matters which of them is taken, or each has made 256 (32 for each element of a large batch).
+    All candidates make a few estimates, of about as many evaluations; those that are clearly worse than the leader drop
+    out, the others make twice as many, and again, unless it hardly matters any more which of them is taken.
 
     Args:
         f: the cost, as `expect` takes it. It is called with many points at once.
@@ -143,12 +143,8 @@ def _check(dist: Distribution, candidates: Sequence[Estimator] | None, max_bias:
             instead="rp.choose(f, dist)",
         )
     check_parameters(dist)
-    if candidates is not None and (not isinstance(candidates, Sequence) or not candidates):
-        raise InvalidArgument(
-            "candidates must be a list of at least one estimator",
-            received=f"{candidates!r}",
-            instead="rp.choose(f, dist, [rp.LeaveOneOut(2), rp.LeaveOneOut(8)]), or no candidates at all",
-        )
+    if candidates is not None:
+        check_estimators("candidates", candidates)
     if not isinstance(max_bias, (int, float)) or isinstance(max_bias, bool) or not max_bias >= 0:
         raise InvalidArgument(
             "max_bias is a part of the gradient's length, zero or more",
@@ -163,9 +159,10 @@ def _first_round(
     """A few estimates by each, and why some cannot make them; one that was named must."""
     if named and pool:
         try_once(f, dist, pool[0])
-    count = max(_LEAST, _FIRST // dist.batch_shape.numel())
+    least = max(_LEAST, _LEAST_OVERALL // dist.batch_shape.numel())
     estimates, refused = {}, {}
     for estimator in pool:
+        count = max(least, _EVALUATIONS // evaluations(dist, estimator))
         rows = gradients(f, dist, estimator, count) if named else _attempt(f, dist, estimator, count)
         if isinstance(rows, Tensor):
             estimates[estimator] = rows
@@ -215,7 +212,7 @@ def _race(f: Cost, dist: Distribution, running: Mapping[Estimator, Tensor]) -> d
     price = {estimator: evaluations(dist, estimator) for estimator in racing}
     sizes = [math.prod(shape) for shape in parameters(dist).values()]
     elements = dist.batch_shape.numel()
-    while (made := len(estimates[racing[0]])) < max(_MOST, _LAST // elements):
+    for _ in range(_DOUBLINGS):
         bounds = {e: _bounds(estimates[e], sizes, elements, price[e]) for e in racing}
         leader = min(racing, key=lambda e: sum(bounds[e]))
         highest = bounds[leader][1]
@@ -223,7 +220,7 @@ def _race(f: Cost, dist: Distribution, running: Mapping[Estimator, Tensor]) -> d
         if all(highest <= _REGRET * bounds[e][0] for e in racing if e is not leader):
             break
         for e in racing:
-            estimates[e] = torch.cat([estimates[e], gradients(f, dist, e, made)])
+            estimates[e] = torch.cat([estimates[e], gradients(f, dist, e, len(estimates[e]))])
     return estimates
 
 

@@ -11,7 +11,7 @@ from torch.distributions import Distribution
 
 from reparam.checks import check_parameters
 from reparam.diagnosis.copies import copies
-from reparam.diagnosis.measure import Cost, evaluations, gradients, seconds, spread, try_once
+from reparam.diagnosis.measure import Cost, check_estimators, evaluations, gradients, seconds, spread, try_once
 from reparam.diagnosis.probes import Finding, probe, probe_path
 from reparam.diagnosis.reference import Reference
 from reparam.diagnosis.reference import reference as find_reference
@@ -99,12 +99,7 @@ def _check(dist: Distribution, estimators: Sequence[Estimator], repeats: int) ->
             instead="rp.diagnose(f, dist, [rp.LeaveOneOut(4)])",
         )
     check_parameters(dist)
-    if not isinstance(estimators, Sequence) or not estimators:
-        raise InvalidArgument(
-            "estimators must be a list of at least one estimator",
-            received=f"{estimators!r}",
-            instead="rp.diagnose(f, dist, [rp.LeaveOneOut(4)])",
-        )
+    check_estimators("estimators", estimators)
     if not isinstance(repeats, int) or isinstance(repeats, bool) or repeats < 100:
         raise InvalidArgument(
             "repeats must be an integer of at least 100, or no z-score means anything",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -58,14 +58,25 @@ def evaluations(dist: Distribution, estimator: Estimator) -> int:
     return estimator.evaluations(copies(dist, 1).dist)
 
 
+def check_estimators(name: str, estimators: object) -> None:
+    """Raise unless `estimators` is a list of at least one."""
+    if not isinstance(estimators, Sequence) or not estimators:
+        raise InvalidArgument(
+            f"{name} must be a list of at least one estimator",
+            received=f"{estimators!r}",
+            instead="[rp.LeaveOneOut(2), rp.LeaveOneOut(8)]",
+        )
+    for estimator in estimators:
+        if not isinstance(estimator, Estimator):
+            raise InvalidArgument(
+                f"{name} must be objects, such as rp.LeaveOneOut(4)",
+                received=f"{estimator!r}",
+                instead=f"[rp.{estimator.__name__}()]" if isinstance(estimator, type) else "[rp.LeaveOneOut(4)]",
+            )
+
+
 def try_once(f: Cost, dist: Distribution, estimator: Estimator) -> None:
     """One estimate, on the shapes the user gave: what cannot work says so here, in the user's terms."""
-    if not isinstance(estimator, Estimator):
-        raise InvalidArgument(
-            "estimators must be objects, such as rp.LeaveOneOut(4)",
-            received=f"{estimator!r}",
-            instead=f"[rp.{estimator.__name__}()]" if isinstance(estimator, type) else "[rp.LeaveOneOut(4)]",
-        )
     with torch.enable_grad():
         copy, _ = copies(dist, 1)
         expect(lambda points: _described(f, points.squeeze(1)).unsqueeze(1), copy, estimator)

@@ -191,7 +191,7 @@ class Network(nn.Module):
 
     def kl(self) -> Tensor:
         """KL(q || p) of the whole network, in nats."""
-        return torch.stack([layer.kl() for layer in self.layers]).sum()
+        return torch.stack([layer.kl() for layer in self.modules() if isinstance(layer, Linear)]).sum()
 
 
 def build(config: Config, data: Examples) -> Network:

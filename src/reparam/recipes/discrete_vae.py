@@ -186,7 +186,8 @@ class DiscreteVAE(nn.Module):
 
     def __init__(self, config: Config, mean: Tensor) -> None:
         super().__init__()
-        self.family, self.levels, self.kl = FAMILIES[config.family], config.levels, config.kl
+        self.family, self.levels = FAMILIES[config.family], config.levels
+        self.kl: Literal["analytic", "monte-carlo"] = config.kl
         default = SMALL if len(mean) <= SMALL_PIXELS else LARGE
         hidden, latent = config.hidden or default[0], config.latent or default[1]
         self.numbers = self.family.numbers(config.levels)
@@ -196,8 +197,7 @@ class DiscreteVAE(nn.Module):
         self.encoder = _network([len(mean), *layers, latent * self.numbers])
         features = self.family.features(self.prior().sample(), self.levels).shape[-1]
         self.decoder = _network([features, *layers, len(mean)])
-        with torch.no_grad():
-            self.decoder[-1].bias.copy_(mean.clamp(0.001, 0.999).logit())
+        self.decoder[-1].bias = nn.Parameter(mean.clamp(0.001, 0.999).logit())
         self.estimator = estimator_named(config.estimator)
         self.controls = nn.ModuleList(v for v in vars(self.estimator).values() if isinstance(v, nn.Module))
 

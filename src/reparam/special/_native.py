@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from torch import Tensor
 
 from reparam.kernels import elementwise
@@ -15,7 +17,10 @@ def native_value(name: str, *inputs: Tensor | float) -> Tensor | None:
     result may be differentiated, which the reference can be to any order. A pathwise derivative is mostly wanted as a
     number, in a backward pass, and then the kernel gives it.
     """
-    tensors = [t for t in inputs if isinstance(t, Tensor)]
-    if len(tensors) < len(inputs) or watched(tensors) or not elementwise.serves(name, tensors):
+    for value in inputs:
+        if not isinstance(value, Tensor):
+            return None
+    tensors = cast("tuple[Tensor, ...]", inputs)
+    if watched(tensors) or not elementwise.serves(name, tensors):
         return None
     return elementwise.evaluate(name, tensors)
