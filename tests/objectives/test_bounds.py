@@ -211,3 +211,12 @@ def test_bad_input(call, error, message: str):
     with pytest.raises(error, match=message) as raised:
         call()
     assert raised.value.instead
+
+
+def test_a_bernoulli_prior_without_a_batch_broadcasts():
+    logits = torch.tensor([[0.3, -1.0], [2.0, 0.0], [0.1, 0.2]], requires_grad=True)
+    posterior = td.Independent(td.Bernoulli(logits=logits), 1)
+    prior = td.Independent(td.Bernoulli(logits=torch.zeros(2)), 1)
+    bound = rp.objectives.elbo(lambda z: 0 * z.sum(-1), posterior, prior, estimator=rp.Enumerate())
+    p = logits.sigmoid()
+    torch.testing.assert_close(-bound, (p * (2 * p).log() + (1 - p) * (2 - 2 * p).log()).sum(-1))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from torch import Tensor
-from torch.distributions import Distribution, Independent, kl_divergence
+from torch.distributions import Bernoulli, Distribution, Independent, kl_divergence
 from torch.distributions.kl import _KL_REGISTRY
 
 from reparam.errors import InvalidArgument
@@ -124,6 +124,9 @@ def _closed_form(posterior: Distribution, prior: Distribution) -> Tensor | None:
         if dims == prior.reinterpreted_batch_ndims:
             inner = _closed_form(posterior.base_dist, prior.base_dist)
             return inner.sum(tuple(range(-dims, 0))) if inner is not None and dims else inner
+    if type(prior) is Bernoulli:
+        # torch's closed form assigns by a mask, which does not broadcast.
+        prior = prior.expand(posterior.batch_shape)
     registered = _KL_REGISTRY.get((type(posterior), type(prior)))
     if registered is not None:
         return registered(posterior, prior)
