@@ -12,7 +12,11 @@ from torch.distributions import Distribution
 
 _SEED_VARIABLE = "REPARAM_TEST_SEED"
 # Its docstrings cannot be collected where Triton, which a torch for CPUs does not bring, is missing.
-collect_ignore = [] if importlib.util.find_spec("triton") else ["src/reparam/kernels/triton_noise.py"]
+collect_ignore = (
+    []
+    if importlib.util.find_spec("triton")
+    else ["src/reparam/kernels/triton_noise.py", "tests/kernels/interpreted.py"]
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
