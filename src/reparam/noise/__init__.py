@@ -1,6 +1,10 @@
 """Noise is a value: torch's stream, a `torch.Generator`, a tensor of base noise, or an immutable source."""
 
-from reparam.noise.antithetic import Antithetic
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
 from reparam.noise.bound import (
     BoundNoise,
     Noise,
@@ -12,7 +16,10 @@ from reparam.noise.bound import (
 )
 from reparam.noise.philox import Philox
 from reparam.noise.shared import SharedNoise
-from reparam.noise.sobol import Sobol
+
+if TYPE_CHECKING:
+    from reparam.noise.antithetic import Antithetic
+    from reparam.noise.sobol import Sobol
 
 __all__ = [
     "Antithetic",
@@ -27,3 +34,9 @@ __all__ = [
     "TorchStream",
     "as_source",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name in ("Antithetic", "Sobol"):  # loaded at the first mention
+        return getattr(importlib.import_module(f"reparam.noise.{name.lower()}"), name)
+    raise AttributeError(f"module 'reparam.noise' has no attribute {name!r}")
