@@ -46,11 +46,12 @@ def drawn(draw: Callable[..., Tensor], slopes: Slopes, *parameters: Tensor) -> T
     In eager mode the sampler runs inside the one node of autograd, where nothing has to be detached first; that is a
     third of the call overhead of a small sample.
     """
-    if torch._C._are_functorch_transforms_active() or _dual():
+    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
         return attach(slopes, draw(*(p.detach() for p in parameters)), *parameters)
     if not watched(parameters):
         return draw(*parameters)
-    return _node(_Drawn, draw, slopes, *parameters)
+    # Numbers can be seen, so nothing is being compiled.
+    return super(torch.autograd.Function, _Drawn).apply(draw, slopes, *parameters)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _node(function: type[torch.autograd.Function], *arguments: Any) -> Any:

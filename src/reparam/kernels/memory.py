@@ -60,12 +60,10 @@ def periodic(tensor: Tensor) -> tuple[Tensor, int]:
 
 def least(tensor: Tensor) -> float | None:
     """The least value, NaN aside, or None where it cannot be seen, or only by waiting for an accelerator."""
-    if not _readable(tensor):
-        return None
-    if not _native_reads(tensor):
-        return tensor.detach().min().item()
-    held, period = periodic(tensor)
-    return native.least(held.dtype == torch.float64, period, held.data_ptr())  # type: ignore[union-attr]
+    if native is not None and _native_reads(tensor):
+        held, period = periodic(tensor)
+        return native.least(held.dtype == torch.float64, period, held.data_ptr())
+    return tensor.detach().min().item() if _readable(tensor) else None
 
 
 def within(tensor: Tensor, low: float, high: float) -> bool:
@@ -73,13 +71,13 @@ def within(tensor: Tensor, low: float, high: float) -> bool:
 
     False where nothing can be seen, or only by waiting for an accelerator; the longer way is then right too.
     """
+    if native is not None and _native_reads(tensor):
+        held, period = periodic(tensor)
+        return native.within(held.dtype == torch.float64, period, held.data_ptr(), low, high)
     if not _readable(tensor):
         return False
-    if not _native_reads(tensor):
-        least, most = torch.aminmax(tensor.detach())
-        return low <= least.item() and most.item() <= high
-    held, period = periodic(tensor)
-    return native.within(held.dtype == torch.float64, period, held.data_ptr(), low, high)  # type: ignore[union-attr]
+    smallest, largest = torch.aminmax(tensor.detach())
+    return low <= smallest.item() and largest.item() <= high
 
 
 def _readable(tensor: Tensor) -> bool:
@@ -87,4 +85,4 @@ def _readable(tensor: Tensor) -> bool:
 
 
 def _native_reads(tensor: Tensor) -> bool:
-    return native is not None and tensor.dtype in DTYPES and visible((tensor,))
+    return tensor.dtype in DTYPES and tensor.is_cpu and tensor.numel() > 0 and visible((tensor,))

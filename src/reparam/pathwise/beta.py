@@ -34,7 +34,9 @@ _IMPLICIT = "implicit; Figurnov, Mohamed and Mnih, NeurIPS 2018"
 def beta(dist: Beta, noise: BoundNoise) -> Tensor:
     """The sigmoid of a Beta logit, kept off 0 and 1, where the density may be infinite."""
     # torch keeps the two as one tensor; its own properties would be two nodes of autograd, and two strided views.
-    both = dist._dirichlet.concentration.to(noise.like.dtype)
+    both = dist._dirichlet.concentration
+    if both.dtype != noise.like.dtype:
+        both = both.to(noise.like.dtype)
     standard = moderate_gamma(noise, both, shape=(*noise.shape, 2))
     if standard is not None:
         low, high = _LOGIT_LIMITS[both.dtype]

@@ -21,10 +21,10 @@ def kumaraswamy(dist: Kumaraswamy, noise: BoundNoise) -> Tensor:
     At (0.05, 0.05) a third of the law's mass lies within half a float32 unit of 1; those samples are the largest float
     below 1, because at 1 itself the density is infinite.
     """
-    t, eps = noise.exponential() / dist.concentration0, torch.finfo(noise.like.dtype).eps
-    if within(t, 0, 4):  # 1 - exp(-t) has kept its distance from 1
-        x = (-torch.expm1(-t)) ** dist.concentration1.reciprocal()
+    minus_t, eps = -noise.exponential() / dist.concentration0, torch.finfo(noise.like.dtype).eps
+    if within(minus_t, -4, 0):  # 1 - exp(-t) has kept its distance from 1
+        x = (-torch.expm1(minus_t)) ** dist.concentration1.reciprocal()
         if within(x, torch.finfo(x.dtype).tiny, 1 - eps):
             return x
-    x = exp_in_range(log1mexp(t) / dist.concentration1)
+    x = exp_in_range(log1mexp(-minus_t) / dist.concentration1)
     return x - (x - (1 - eps / 2)).detach().clamp(min=0)
