@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch._C._functorch import TransformType, get_interpreter_stack
-from torch.distributions import Distribution, constraints
+from torch.distributions import Distribution, Independent, constraints
 
 from reparam.errors import InvalidArgument
 
@@ -83,6 +83,13 @@ def _held(dist: Distribution, name: str) -> object:
 def wrapped(dist: Distribution) -> Sequence[Distribution]:
     """The distributions a composite one is made of: its base, its components, its mixing weights."""
     return [value for value in dist.__dict__.values() if isinstance(value, Distribution)]
+
+
+def innermost(dist: Distribution) -> Distribution:
+    """What stands inside one or more `Independent`, or the distribution itself."""
+    while isinstance(dist, Independent):
+        dist = dist.base_dist
+    return dist
 
 
 def as_sample_shape(sample_shape: Sequence[int]) -> torch.Size:

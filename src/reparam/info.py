@@ -8,7 +8,7 @@ import platform
 import torch
 
 from reparam.kernels import served_by
-from reparam.kernels.elementwise import FUNCTIONS
+from reparam.kernels.elementwise import DERIVATIVES
 from reparam.kernels.noise import LAWS
 from reparam.noise.variates import SAMPLERS
 from reparam.version import __version__
@@ -60,5 +60,5 @@ def info() -> Info:
         threads=torch.get_num_threads(),
         accelerator=torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none",
         kernels=served_by(),
-        functions=", ".join([*LAWS, *SAMPLERS, *sorted(function.name for function in FUNCTIONS)]),
+        functions=", ".join([*LAWS, *SAMPLERS, *DERIVATIVES]),
     )

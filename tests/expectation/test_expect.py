@@ -100,8 +100,8 @@ def test_base_noise_in_the_users_hand(make):
     ids=["Bernoulli", "Categorical", "Geometric", "Poisson", "Binomial", "NegativeBinomial"],
 )
 def test_samplers_fed_by_a_generator(make, mean: float):
-    from reparam.estimators.sampling import sample
     from reparam.noise import as_source
+    from reparam.pathwise.sampling import sample
 
     x = sample(make(), torch.Size((20_000,)), as_source(torch.Generator().manual_seed(torch.seed() % 2**31)))
     assert testing.z_test(x.double(), mean).passed

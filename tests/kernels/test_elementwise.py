@@ -8,9 +8,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd import forward_ad
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import reparam as rp
 from instruction_sets import needs_kernels
-from reparam.kernels import Elementwise, memory
-from reparam.kernels.elementwise import elementwise_op
+from reparam.kernels import memory
+from reparam.kernels.elementwise import elementwise_op, evaluate, serves
+from reparam.kernels.implicit import attach
 
 pytestmark = needs_kernels
 F64 = torch.float64
@@ -20,12 +22,9 @@ def _slopes(y, inputs, needed):
     return (1 / inputs[0],)
 
 
-def _refuse(x):
-    raise AssertionError("the reference was called where the kernel serves")
-
-
-LOG = Elementwise("log", _refuse, _slopes)
-LOG_ANYWHERE = Elementwise("log", torch.log, _slopes)
+def LOG(x):
+    assert serves("log", (x,))
+    return attach(_slopes, evaluate("log", (x,)), x)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, F64])
@@ -56,9 +55,40 @@ def test_a_result_does_not_depend_on_where_an_element_stands():
     assert torch.equal(LOG(x)[1234:1239], LOG(x[1234:1239].clone()))
 
 
-def test_other_dtypes_take_the_reference():
-    assert LOG_ANYWHERE(torch.tensor(2.0, dtype=torch.bfloat16)).dtype == torch.bfloat16
-    assert LOG_ANYWHERE(torch.tensor(2.0, device="meta")).device.type == "meta"
+def test_what_no_kernel_serves():
+    assert not serves("log", (torch.tensor(2.0, dtype=torch.bfloat16),))
+    assert not serves("log", (torch.tensor(2.0, device="meta"),))
+    assert not serves("no such function", (torch.tensor(2.0),))
+
+
+def test_info_names_the_derivatives():
+    assert {"gamma_dx_da", "beta_dx_db", "student_t_dt_dnu", "von_mises_dx_dkappa"} <= set(
+        rp.info().functions.split(", ")
+    )
+    assert "expm1" not in rp.info().functions
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, F64, torch.bfloat16])
+@pytest.mark.parametrize("n", [1, 3, 64, 5000])
+def test_a_look_at_values(dtype, n):
+    """The kernel's look and torch's, which serves the narrow dtype, see each end and every place."""
+    x = torch.linspace(1, 2, n).to(dtype)
+    for view in (x, x.repeat(2)[:n], torch.stack((x, x), -1)[:, 0], x.expand(3, n)):
+        assert memory.within(view, 1, 2)
+        assert memory.least(view) == 1
+    assert not memory.within(x, 1.25, 2)
+    assert not memory.within(x, 0, 0.75)
+    for place in {0, n // 2, n - 1}:
+        for outside in (0.5, 2.5, float("nan")):
+            y = x.clone()
+            y[place] = outside
+            assert not memory.within(y, 1, 2)
+
+
+def test_nothing_is_seen_where_there_is_nothing_to_see():
+    assert memory.least(torch.ones(0)) is None
+    assert not memory.within(torch.ones(0), 0, 2)
+    assert torch.vmap(lambda x: x * memory.within(x, 0, 2))(torch.ones(3)).sum() == 0
 
 
 def test_derivatives_in_every_mode():

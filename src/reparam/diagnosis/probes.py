@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from reparam.diagnosis.measure import Cost
-from reparam.estimators.sampling import sample
 from reparam.noise import TorchStream
+from reparam.pathwise.sampling import sample
 
 _ELEMENTS, _OTHERS = 8, 16
 _CANDIDATES, _HALVINGS = 64, 10

@@ -15,13 +15,12 @@ from torch import Tensor
 from torch import distributions as td
 from torch.distributions import Distribution
 
-from reparam.estimators.sampling import sample
 from reparam.estimators.score import refuse_boundary
 from reparam.estimators.support import is_logits
 from reparam.estimators.surrogate import SurrogateEstimator, cannot_serve, cooled, moved, widened
 from reparam.noise import NoiseSource
 from reparam.pathwise import parameter_like
-from reparam.pathwise.sampling import unit_vector
+from reparam.pathwise.sampling import sample, unit_vector
 
 FAMILIES = "Bernoulli, Categorical and OneHotCategorical"
 

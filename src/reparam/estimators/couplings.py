@@ -24,13 +24,12 @@ from torch import Tensor
 from torch import distributions as td
 from torch.distributions import Distribution
 
-from reparam.estimators.sampling import sample
 from reparam.estimators.score import log_ratio
 from reparam.estimators.slope import slope
 from reparam.estimators.support import is_logits
 from reparam.kernels.implicit import watched
 from reparam.noise import NoiseSource
-from reparam.pathwise.sampling import unit_vector
+from reparam.pathwise.sampling import sample, unit_vector
 
 
 @dataclasses.dataclass(frozen=True)

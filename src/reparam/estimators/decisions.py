@@ -21,6 +21,7 @@ from torch import Tensor
 from torch import distributions as td
 from torch.distributions import Distribution
 
+from reparam.checks import innermost
 from reparam.errors import InvalidArgument
 from reparam.estimators.score import refuse_boundary
 from reparam.estimators.support import is_logits
@@ -46,9 +47,7 @@ class Decisions:
 
 def decisions(dist: Distribution, estimator: str) -> Decisions:
     """`dist` as coins, or an error that names what would serve it."""
-    base = dist
-    while isinstance(base, td.Independent):
-        base = base.base_dist
+    base = innermost(dist)
     build = _COINS.get(type(base))
     if build is None:
         raise InvalidArgument(

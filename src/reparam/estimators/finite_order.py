@@ -15,12 +15,12 @@ from reparam.errors import InvalidArgument
 from reparam.estimators._choice import FAMILIES, Choice, as_choice
 from reparam.estimators._moments import central_moments, is_discrete
 from reparam.estimators._quadratic import quadratic, quadratic_slope
-from reparam.estimators.sampling import sample
 from reparam.estimators.straight_through import StraightThrough
 from reparam.estimators.support import support_size
 from reparam.estimators.surrogate import SurrogateEstimator, cannot_serve, moved, require_count, widened
 from reparam.noise import NoiseSource
 from reparam.pathwise import parameter_like
+from reparam.pathwise.sampling import sample
 
 _ONE_HOT = (td.OneHotCategorical, td.OneHotCategoricalStraightThrough)
 

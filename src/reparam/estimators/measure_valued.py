@@ -8,9 +8,9 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch import distributions as td
 from torch.distributions import Distribution
 
+from reparam.checks import innermost
 from reparam.errors import InvalidArgument
 from reparam.estimators.base import Draw, Estimator, require_samples
 from reparam.estimators.couplings import COUPLINGS, Coupling, count_moves
@@ -85,9 +85,7 @@ class MeasureValued(Estimator):
 
 
 def _site(dist: Distribution) -> Distribution:
-    site = dist
-    while isinstance(site, td.Independent):
-        site = site.base_dist
+    site = innermost(dist)
     if type(site) not in COUPLINGS:
         raise InvalidArgument(
             f"rp.MeasureValued knows no pair of laws whose difference is the derivative of {type(site).__name__}",

@@ -15,7 +15,7 @@ from torch import distributions as td
 from torch.distributions import Distribution
 from torch.nn.functional import logsigmoid, softplus
 
-from reparam.checks import all_true, wants_validation
+from reparam.checks import all_true, innermost, wants_validation
 from reparam.errors import InvalidArgument
 from reparam.estimators.score import refuse_boundary
 from reparam.noise import NoiseSource
@@ -43,9 +43,7 @@ class Relaxed:
 
 def relax(dist: Distribution, noise: NoiseSource, estimator: str) -> Relaxed:
     """Draw, or raise an error that names what would serve `dist`."""
-    base = dist
-    while isinstance(base, td.Independent):
-        base = base.base_dist
+    base = innermost(dist)
     rule = _RULES.get(type(base))
     if rule is None:
         raise InvalidArgument(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch import distributions as td
 from torch.distributions import Distribution
 
+from reparam.checks import innermost
 from reparam.errors import InvalidArgument, UnsupportedTransform
 from reparam.estimators.base import Cost, Draw, require_samples
 from reparam.estimators.score import LeaveOneOut
@@ -113,9 +114,7 @@ class RODEO(Controlled):
 
     def draw(self, dist: Distribution, noise: NoiseSource) -> CoinDraw:
         """Independent draws, at which the gradient of the cost will be asked for."""
-        base = dist
-        while isinstance(base, td.Independent):
-            base = base.base_dist
+        base = innermost(dist)
         if type(base) is not td.Bernoulli:
             raise InvalidArgument(
                 "rp.RODEO flips coins: Bernoulli, and Independent of it",

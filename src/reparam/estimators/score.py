@@ -17,10 +17,10 @@ from reparam.checks import all_true, summary, wants_validation, wrapped
 from reparam.errors import InvalidArgument
 from reparam.estimators.base import Cost, Draw, ParticleEstimator, Proposal, require_samples
 from reparam.estimators.baselines import Baseline
-from reparam.estimators.sampling import sample
 from reparam.estimators.support import is_logits
 from reparam.estimators.training import descend, trainable
 from reparam.noise import NoiseSource
+from reparam.pathwise.sampling import sample
 
 
 def log_ratio(dist: Distribution, points: Tensor) -> Tensor | None:

@@ -10,10 +10,10 @@ from torch.distributions import Distribution
 
 from reparam.estimators._choice import as_choice
 from reparam.estimators._moments import is_discrete, mean_of
-from reparam.estimators.sampling import sample
 from reparam.estimators.surrogate import SurrogateEstimator, TemperedEstimator, cannot_serve, moved
 from reparam.noise import NoiseSource
 from reparam.pathwise import parameter_like
+from reparam.pathwise.sampling import sample
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,49 +1,19 @@
-"""An elementwise function with a native kernel: one value, one derivative, for every mode of torch."""
+"""Elementwise functions with a native kernel: values in every mode of torch, to which `implicit.attach` adds slopes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from reparam.kernels import memory
-from reparam.kernels.implicit import Slopes, attach
 from reparam.kernels.native import native
 
-# Every function that asked for a kernel, and so what `reparam info` speaks of.
-FUNCTIONS: list[Elementwise] = []
 _INDEX = {name: index for index, name in enumerate(native.elementwise_names())} if native is not None else {}
-
-
-class Elementwise:
-    r"""A function of k real tensors, computed by a native kernel where one serves and by the reference elsewhere.
-
-    Args:
-        name: the kernel's in `csrc/kernels.cpp`, where it takes k inputs.
-        reference: the same function in differentiable torch operations, for every other device, dtype and machine.
-        slopes: `slopes(y, inputs, needed)`: the partial derivatives of the value y = f(inputs), None where not needed;
-            differentiable themselves, as far as higher derivatives are promised. A function at module level.
-
-    The inputs broadcast against each other. The kernel serves float32 and float64 on a CPU, all of one dtype.
-
-    Gradient:
-        The slopes, in reverse and forward mode, under `torch.func` and the compiler. Nothing but the inputs and the
-        value is saved, and slopes are computed for the inputs that need one.
-    """
-
-    def __init__(self, name: str, reference: Callable[..., Tensor], slopes: Slopes) -> None:
-        self.name = name
-        self.reference = reference
-        self.slopes = slopes
-        FUNCTIONS.append(self)
-
-    def __call__(self, *inputs: Tensor) -> Tensor:
-        """The function's value, of the broadcast shape, with its derivative."""
-        if not serves(self.name, inputs):
-            return self.reference(*inputs)
-        return attach(self.slopes, evaluate(self.name, inputs), *inputs)
+# What a user meets of them; the elementary functions beneath are there for their tests.
+DERIVATIVES = tuple(name for name in _INDEX if "_d" in name)
 
 
 def serves(name: str, inputs: Sequence[Tensor]) -> bool:
