@@ -11,7 +11,7 @@ from torch import Tensor
 from torch import distributions as td
 
 import reparam as rp
-from estimators.outcomes import t
+from estimators.outcomes import derivatives, t
 from reparam.estimators import Estimator
 
 
@@ -39,6 +39,8 @@ def _trials(n: int, size: int) -> Tensor:
     return torch.tensor(rows, dtype=torch.float64)
 
 
+# A control variate needs gigabytes for a million draws at once.
+_AT_ONCE = 50_000
 COUNTS = torch.arange(60, dtype=torch.float64)
 LOGITS, PROBS = t(0.3, -1.0, 0.5), t(0.2, 0.5, 0.3)
 COINS = {
@@ -106,3 +108,22 @@ def cost(points: Tensor, event_dims: int) -> Tensor:
 def cost_for(family: Family) -> Callable[[Tensor], Tensor]:
     events = len(family.make(family.at).event_shape)
     return lambda points: cost(points, events)
+
+
+def exact(family: Family) -> list[Tensor]:
+    """Value, gradient and Hessian of the expectation of the cost."""
+    f, at = cost_for(family), family.at
+    value = family.exact(f, at)
+    first = torch.autograd.functional.jacobian(lambda p: family.exact(f, p), at)
+    second = torch.autograd.functional.hessian(lambda p: family.exact(f, p), at)
+    return [value, first, second]  # pyright: ignore[reportReturnType]
+
+
+def estimates(estimator: Estimator, family: Family, n: int) -> list[Tensor]:
+    """At least n independent estimates of each of the same, along the first dimension."""
+    parts: list[list[Tensor]] = []
+    for _ in range(-(-n // _AT_ONCE)):
+        parameter = family.at.expand(min(n, _AT_ONCE), -1).clone().requires_grad_()
+        value = rp.expect(cost_for(family), family.make(parameter), estimator)
+        parts.append(derivatives(value, parameter))
+    return [torch.cat(part) for part in zip(*parts, strict=True)]
