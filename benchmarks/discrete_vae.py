@@ -30,7 +30,16 @@ from paired import machine
 from reparam.recipes.discrete_vae import Config, DiscreteVAE, FamilyName, restore, train
 
 RESULTS = Path(__file__).parent / "results" / "discrete_vae.json"
-COINS = ("DisARM", "ARMS(4)", "LeaveOneOut(2)", "LeaveOneOut(4)", "REBAR", "RELAX", "RODEO", "ReinMax(1.1)")
+COINS = (
+    "DisARM",
+    "ARMS(4)",
+    "LeaveOneOut(2)",
+    "LeaveOneOut(4)",
+    "REBAR",
+    "RELAX(temperature=0.5)",
+    "RODEO",
+    "ReinMax(1.1)",
+)
 COUNTS: tuple[tuple[FamilyName, str], ...] = (
     ("poisson", "Fini(2)"),
     ("poisson", "MeasureValued"),
