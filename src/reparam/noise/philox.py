@@ -142,7 +142,7 @@ class PhiloxStream(QuantileStream):
         return kernels.noise("exponential", shape, dtype, self.place(shape), device)
 
     def scaled_normal(self, loc: Tensor, scale: Tensor, shape: Sequence[int]) -> Tensor:
-        """The sum `loc + scale * eps`; for large draws by a kernel, backward makes eps anew instead of having stored it."""
+        """The sum `loc + scale * eps`; in a large draw by a kernel, backward makes eps anew, so that none is stored."""
         small = scale.device.type == "cpu" and math.prod(shape) < _WORTH_MAKING_ANEW
         if small or loc.dtype != scale.dtype or not self._has_kernel("normal", scale.dtype, scale.device):
             return loc + self.normal(shape, scale.dtype, scale.device) * scale
