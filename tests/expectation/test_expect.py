@@ -107,6 +107,11 @@ def test_samplers_fed_by_a_generator(make, mean: float):
     assert testing.z_test(x.double(), mean).passed
 
 
+def test_infinite_costs_of_both_signs_are_not_taken_for_nan():
+    value = rp.expect(lambda x: x / 0.0, td.Normal(torch.tensor([-50.0, 50.0]), 1.0))
+    assert value.tolist() == [-torch.inf, torch.inf]
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -206,10 +206,14 @@ def _check_costs(costs: Tensor, draw: Draw) -> None:
 
 def _not_nan(result: Tensor) -> Tensor:
     """Raise where the result is NaN, as far as can be seen without synchronising."""
-    if result.device.type == "cpu" and values_visible() and math.isnan(result.detach().sum()):
+    if not result.is_cpu or not values_visible():
+        return result
+    # One pass that sees every NaN, and some sums without any: of infinities of both signs.
+    total = result.item() if result.dim() == 0 else result.detach().sum().item()
+    if math.isnan(total) and (lost := int(result.isnan().sum())):
         raise InvalidArgument(
             "the weighted cost is NaN",
-            received=f"{int(result.isnan().sum())} NaN among {result.numel()} batch elements",
+            received=f"{lost} NaN among {result.numel()} batch elements",
             instead="a cost that is finite wherever the distribution has probability",
         )
     return result
