@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).parent
-LIBRARIES = {"run.py", "paired.py"}
+LIBRARIES = {"run.py", "paired.py", "peers.py"}
 
 
 def main() -> None:
