@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
-from reparam.distributions._base import ReparamDistribution, at_value
+from reparam.distributions._base import ReparamDistribution, at_value, described
 from reparam.distributions._matrix import (
     broadcast_batches,
     half_log_det,
@@ -83,10 +83,10 @@ class MultivariateStudentT(ReparamDistribution):
         validate_args: bool | None = None,
     ) -> None:
         factor = scale_tril_of("MultivariateStudentT", scale_tril, scale_matrix, validate_args is not False)
-        if loc.dim() < 1 or loc.shape[-1] != factor.shape[-1]:
+        if not isinstance(loc, Tensor) or loc.shape[-1:] != factor.shape[-1:]:
             raise InvalidArgument(
-                "MultivariateStudentT: loc must be a vector of the size of the scale",
-                received=f"loc of shape {tuple(loc.shape)}, a scale of shape {tuple(factor.shape)}",
+                "MultivariateStudentT: loc must be a tensor, a vector of the size of the scale",
+                received=f"{described('loc', loc)}, a scale of shape {tuple(factor.shape)}",
                 instead=f"loc of shape batch_shape + ({factor.shape[-1]},)",
             )
         freedom = df if isinstance(df, Tensor) else loc.new_tensor(df)
@@ -159,10 +159,15 @@ def multivariate_student_t(dist: MultivariateStudentT, noise: BoundNoise) -> Ten
     direction = (dist.scale_tril @ noise.normal().unsqueeze(-1)).squeeze(-1)
     k = 0.5 * dist.df
     log_stretch = 0.5 * (k.log() - log_gamma(k, noise, noise.shape[:-1]))
-    return dist.loc + direction.sign() * exp_in_range(direction.abs().log() + log_stretch.unsqueeze(-1))
+    # A normal is exactly 0 once in twenty million float32 draws; its sign keeps the coordinate at the centre.
+    log_size = direction.abs().clamp(min=torch.finfo(direction.dtype).tiny).log()
+    return dist.loc + direction.sign() * exp_in_range(log_size + log_stretch.unsqueeze(-1))
 
 
 @register_sequential(MultivariateStudentT)
 def sequential_student_t(dist: MultivariateStudentT, dtype: torch.dtype) -> Elliptical:
-    """Conditionals of a multivariate Student-t, so that a mixture of them has a gradient to its weights."""
-    return Elliptical(dist.loc.to(dtype), dist.scale_tril.to(dtype), dist.df.to(dtype))
+    """Conditionals of a multivariate Student-t, so that a mixture of them has a gradient to its weights.
+
+    In float64 whatever the dtype: the square of a sample need be no float32.
+    """
+    return Elliptical(dist.loc.double(), dist.scale_tril.double(), dist.df.double())
