@@ -78,6 +78,16 @@ UNIVARIATE = {
     "FisherSnedecor": lambda a, b: td.FisherSnedecor(a + 3, b + 4),
     "ContinuousBernoulli": lambda a, b: td.ContinuousBernoulli(logits=torch.log(a * b)),
     "Pareto": lambda a, b: td.Pareto(a, b + 2),
+    "HalfStudentT": lambda a, b: rp.distributions.HalfStudentT(a + 3, b),
+    "InverseGaussian": rp.distributions.InverseGaussian,
+    "GeneralizedNormal": lambda a, b: rp.distributions.GeneralizedNormal(a, b, a + b),
+    "JohnsonSU": rp.distributions.JohnsonSU,
+    "SinhArcsinh": lambda a, b: rp.distributions.SinhArcsinh(a, b, a / 3, b),
+    "ExpGamma": rp.distributions.ExpGamma,
+    "LogitBeta": rp.distributions.LogitBeta,
+    "TruncatedNormal": lambda a, b: rp.distributions.TruncatedNormal(a, b, -a, a + b),
+    "Triangular": lambda a, b: rp.distributions.Triangular(-a, a + b, b),
+    "TanhNormal": lambda a, b: rp.distributions.TanhNormal(a, b, -a, a + b),
 }
 
 

@@ -123,7 +123,6 @@ def exp_dirichlet(dist: ExpDirichlet, noise: BoundNoise) -> Tensor:
 
 @register_kl(ExpDirichlet, ExpDirichlet)
 def _kl_exp_dirichlet(p: ExpDirichlet, q: ExpDirichlet) -> Tensor:
-    # A bijection changes no divergence.
-    return kl_divergence(
-        Dirichlet(p.concentration, validate_args=False), Dirichlet(q.concentration, validate_args=False)
-    )
+    # A bijection changes no divergence. In float64, where the logarithms of the Gamma functions must cancel.
+    first, second = (Dirichlet(d.concentration.double(), validate_args=False) for d in (p, q))
+    return kl_divergence(first, second).to(p.concentration.dtype)

@@ -17,6 +17,7 @@ from reparam.distributions._matrix import (
     squared_norm,
     whitened,
 )
+from reparam.distributions._student import log_gamma_excess
 from reparam.errors import InvalidArgument
 from reparam.noise import BoundNoise
 from reparam.pathwise import register
@@ -24,6 +25,7 @@ from reparam.pathwise._log_gamma import log_gamma
 from reparam.pathwise._precision import rounded_once
 from reparam.pathwise._range import exp_in_range
 from reparam.pathwise._sequential import Elliptical, register_sequential
+from reparam.special._beta_pieces import digamma_difference
 
 
 class MultivariateStudentT(ReparamDistribution):
@@ -96,10 +98,10 @@ class MultivariateStudentT(ReparamDistribution):
         super().__init__(self.df.shape, self.loc.shape[-1:], validate_args)
 
     def _log_normalizer(self) -> Tensor:
-        """What the log density at `loc` is less than 0, in float64, where its Gamma functions must cancel."""
-        half, size = 0.5 * self.df.double(), self._event_shape[0]
-        gammas = torch.lgamma(half) - torch.lgamma(half + 0.5 * size)
-        return gammas + 0.5 * size * (2 * math.pi * half).log() + half_log_det(self.scale_tril.double())
+        """What the log density at `loc` is less than 0, in float64."""
+        half_size = 0.5 * self._event_shape[0]
+        excess = log_gamma_excess(0.5 * self.df.double(), half_size)
+        return half_size * math.log(2 * math.pi) - excess + half_log_det(self.scale_tril.double())
 
     @at_value
     def log_prob(self, value: Tensor) -> Tensor:
@@ -111,9 +113,9 @@ class MultivariateStudentT(ReparamDistribution):
 
     def entropy(self) -> Tensor:
         """The differential entropy."""
-        half, size = 0.5 * self.df.double(), self._event_shape[0]
-        log_kernel = torch.digamma(half + 0.5 * size) - torch.digamma(half)
-        return (self._log_normalizer() + (half + 0.5 * size) * log_kernel).to(self.loc.dtype)
+        half, half_size = 0.5 * self.df.double(), 0.5 * self._event_shape[0]
+        log_kernel = digamma_difference(half, torch.full_like(half, half_size))
+        return (self._log_normalizer() + (half + half_size) * log_kernel).to(self.loc.dtype)
 
     @property
     def mean(self) -> Tensor:

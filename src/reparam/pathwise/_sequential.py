@@ -17,7 +17,7 @@ from torch.distributions import (
     Independent,
     LowRankMultivariateNormal,
     MultivariateNormal,
-    Uniform,
+    Pareto,
 )
 
 from reparam.checks import all_true, values_visible
@@ -26,8 +26,8 @@ from reparam.pathwise._tails import (
     columns,
     ends_move,
     has_tails,
+    in_float64,
     log_density,
-    outgrows_float32,
     parameters,
     rebuilt,
     tails,
@@ -77,17 +77,18 @@ def components(dist: Distribution, dtype: torch.dtype) -> Components | None:
         base, event_dims = base.base_dist, event_dims + base.reinterpreted_batch_ndims
     if not has_tails(type(base)) or (ends_move(base) and not _overlap(base, dist)):
         return None
-    return Product(base, event_dims, torch.float64 if outgrows_float32(base) else dtype)
+    return Product(base, event_dims, torch.float64 if in_float64(base) else dtype)
 
 
 def _overlap(base: Distribution, dist: Distribution) -> bool:
     """Whether there is one coordinate, and the supports of the components leave no gap in it."""
     if dist.event_shape.numel() != 1:
         return False
-    if not isinstance(base, Uniform):
+    if isinstance(base, Pareto):
         return True
-    low, order = base.low.reshape(dist.batch_shape).sort(-1)
-    reach = base.high.reshape(dist.batch_shape).gather(-1, order).cummax(-1).values
+    ends = parameters(base)
+    low, order = ends["low"].reshape(dist.batch_shape).sort(-1)
+    reach = ends["high"].reshape(dist.batch_shape).gather(-1, order).cummax(-1).values
     return values_visible() and all_true(low[..., 1:] <= reach[..., :-1])
 
 

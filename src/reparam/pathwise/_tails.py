@@ -205,8 +205,34 @@ _LOG_DENSITIES: dict[type[Distribution], Callable[..., Tensor]] = {
     td.Uniform: _uniform_log_density,
     td.VonMises: _von_mises_log_density,
 }
-_ENDS_MOVE = (td.Pareto, td.Uniform)
-_HEAVY_TAILED = (td.FisherSnedecor, td.InverseGamma, td.LogNormal, td.Pareto, td.StudentT, td.Weibull)
+_ENDS_MOVE: set[type[Distribution]] = {td.Pareto, td.Uniform}
+_IN_FLOAT64: set[type[Distribution]] = {
+    # Their samples reach where the density, or the square of a sample, is no float32.
+    td.FisherSnedecor,
+    td.InverseGamma,
+    td.LogNormal,
+    td.Pareto,
+    td.StudentT,
+    td.Weibull,
+}
+
+
+def register_cdf(*classes: type[Distribution], ends_move: bool = False) -> None:
+    """Let mixtures of these univariate classes move by their own `cdf` and `log_prob`.
+
+    Both are differentiated, and taken in float64, where one minus the distribution function keeps enough digits. With
+    `ends_move`, the ends of the support are the parameters `low` and `high`.
+    """
+    for cls in classes:
+        _LAWS[cls] = _by_cdf
+        _IN_FLOAT64.add(cls)
+        if ends_move:
+            _ENDS_MOVE.add(cls)
+
+
+def _by_cdf(dist: Distribution, x: Tensor) -> tuple[Tensor, Tensor]:
+    lower = dist.cdf(x)
+    return lower, 1 - lower
 
 
 def has_tails(cls: type[Distribution]) -> bool:
@@ -216,12 +242,12 @@ def has_tails(cls: type[Distribution]) -> bool:
 
 def ends_move(dist: Distribution) -> bool:
     """Whether an end of the support, where the density jumps, is a parameter."""
-    return isinstance(dist, _ENDS_MOVE)
+    return type(dist) in _ENDS_MOVE
 
 
-def outgrows_float32(dist: Distribution) -> bool:
-    """Whether samples reach where the density, or the square of a sample, is no float32."""
-    return isinstance(dist, _HEAVY_TAILED)
+def in_float64(dist: Distribution) -> bool:
+    """Whether the tails and the density are taken in float64, whatever the dtype of the parameters."""
+    return type(dist) in _IN_FLOAT64
 
 
 def tails(dist: Distribution, x: Tensor) -> Tails:
