@@ -10,7 +10,7 @@ using D = V<double>;
 
 // What lies beyond this drop of a log-density is below the rounding error of what is kept.
 constexpr double DROP = 40;
-constexpr int DIGAMMA_SHIFT = 24;
+constexpr int DIGAMMA_SHIFT = 10;
 
 // log x, log(1 - x), x and 1 - x at the logit u.
 struct Logistic {
@@ -23,12 +23,18 @@ inline Logistic logistic(D u) {
   return {minimum(u, D{}) - l, minimum(-u, D{}) - l, right ? r : e * r, right ? e * r : r};
 }
 
-// (psi(y) - log y - psi(x) + log x) / (y - x) at x = near, y = far.
-inline D asymptotic_slope(D near, D far) {
-  const D product = near * far, x = 1.0 / (near * near), y = 1.0 / (far * far);
-  const D total = x + y, squares = x * x + y * y;
-  const D series = 1. / 12 - total * (1. / 120) + (squares + x * y) * (1. / 252) - total * squares * (1. / 240);
-  return 0.5 / product + series * (near + far) / (product * product);
+// (psi(y) - log y - psi(x) + log x) / (y - x), given 1 / x and 1 / y; for x and y from DIGAMMA_SHIFT on.
+inline D asymptotic_slope(D inverse_x, D inverse_y) {
+  constexpr double SERIES[] = {1. / 12, -1. / 120, 1. / 252, -1. / 240, 1. / 132, -691. / 32760, 1. / 12};
+  const D product = inverse_x * inverse_y, x = inverse_x * inverse_x, y = inverse_y * inverse_y;
+  // (x^k - y^k) / (x - y), and y^k.
+  D quotient = splat(1.0), power = y, series = splat(SERIES[0]);
+  for (int k = 1; k < 7; k++) {
+    quotient = fma(x, quotient, power);
+    power *= y;
+    series = fma(quotient, splat(SERIES[k]), series);
+  }
+  return product * fma(series, inverse_x + inverse_y, splat(0.5));
 }
 
 // r - log(1 + r) without cancellation, given an accurate log(1 + r) for r away from 0.

@@ -15,12 +15,11 @@ below a = 4, :math:`h x a (a + 1) (a + 2)` in :math:`(a, \ell)`, which has lost 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import pathlib
-import textwrap
 from collections.abc import Callable
 
-from chebyshev import Box, Point, interpolate, monomials, truncated
+import cpp_charts
+from chebyshev import Box, Point, interpolate
 from flint import arb, ctx
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -41,12 +40,12 @@ class Chart:
 
 
 def _small(name: str, a: tuple[float, float], log_x: tuple[float, float]) -> Chart:
-    box = Box(a, log_x, (24, 28))
+    box = Box((a, log_x), (24, 28))
     return Chart(name, box, lambda s, t: (s, t), lambda a, x, h: h * x * a * (a + 1) * (a + 2))
 
 
 def _large(name: str, inverse: tuple[float, float], mu: tuple[float, float], nodes: tuple[int, int]) -> Chart:
-    return Chart(name, Box(inverse, mu, nodes), lambda s, t: (1 / s, t - s.log()), lambda a, x, h: h * (a + x))
+    return Chart(name, Box((inverse, mu), nodes), lambda s, t: (1 / s, t - s.log()), lambda a, x, h: h * (a + x))
 
 
 LOG_X = (-0.53125, 1.625, 3.8125)
@@ -100,41 +99,11 @@ def _values(chart: Chart) -> Point:
     return value
 
 
-@functools.cache
-def tables(name: str) -> dict[str, list[list[float]]]:
-    """Rows of monomial coefficients for each C++ type, powers of t along a row."""
-    coefficients, least = interpolate(_values(CHARTS[name]), CHARTS[name].box)
-    return {kind: monomials(truncated(coefficients, budget * least)) for kind, budget in BUDGETS.items()}
-
-
-def _number(value: float, kind: str) -> str:
-    return f"{value:.9e}f" if kind == "float" else repr(value)
-
-
-def _wrapped(numbers: str) -> str:
-    return textwrap.fill(numbers, 120, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)
-
-
-def _struct(name: str, kind: str) -> str:
-    rows, box = tables(name)[kind], CHARTS[name].box
-    numbers = ", ".join(_number(c, kind) for row in rows for c in row)
-    lengths = ", ".join(str(len(row)) for row in rows)
-    place = ", ".join(
-        f"{axis}_MIDDLE = {_number(sum(side) / 2, kind)}, {axis}_SCALE = {_number(2 / (side[1] - side[0]), kind)}"
-        for axis, side in (("S", box.s), ("T", box.t))
-    )
-    return (
-        f"template <> struct {name}<{kind}> {{\n"
-        f"  static constexpr {kind} {place};\n"
-        f"  static constexpr int LENGTHS[] = {{{lengths}}};\n"
-        f"  static constexpr {kind} COEFFICIENTS[] = {{\n"
-        f"{_wrapped(numbers)}}};\n}};\n"
-    )
-
-
 def chart_header(name: str) -> str:
     """One chart as a struct template, specialised for double and float."""
-    return f"template <class T> struct {name};\n" + "".join(_struct(name, kind) for kind in BUDGETS)
+    chart = CHARTS[name]
+    coefficients, least = interpolate(_values(chart), chart.box)
+    return cpp_charts.chart_header(name, chart.box, coefficients, {k: b * least for k, b in BUDGETS.items()})
 
 
 def header() -> str:
