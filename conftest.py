@@ -11,12 +11,9 @@ import torch
 from torch.distributions import Distribution
 
 _SEED_VARIABLE = "REPARAM_TEST_SEED"
-# Its docstrings cannot be collected where Triton, which a torch for CPUs does not bring, is missing.
-collect_ignore = (
-    []
-    if importlib.util.find_spec("triton")
-    else ["src/reparam/kernels/triton_noise.py", "tests/kernels/interpreted.py"]
-)
+# The docstrings of Triton kernels cannot be collected where Triton, which a torch for CPUs does not bring, is missing.
+_TRITON = ["src/reparam/kernels/triton_*.py", "tests/kernels/interpreted_*.py", "tests/kernels/compiled_*.py"]
+collect_ignore_glob = [] if importlib.util.find_spec("triton") else _TRITON
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,7 +1,7 @@
 """Claim: at 64 elements, construction included, `rsample` of a Normal is no slower than torch's own.
 
 For every other family that torch can sample the aim is 1.2 times: forward, without validation, the distribution built
-beforehand, parameters that require grad. Each row says whether it holds; Beta, at 1.6 on AVX2, does not.
+beforehand, parameters that require grad. Each row says whether it holds.
 
     python benchmarks/call_overhead.py
 """

@@ -75,7 +75,7 @@ def report(name: str, value: Tensor, truth: Tensor, places: tuple[Tensor, ...]) 
 
 def random_rows() -> dict[str, object]:
     sys.path.insert(0, str(ROOT / "tools"))
-    from beta_series import dlogit_dconcentration1  # noqa: PLC0415 # the path must be there first
+    from beta_series import dlogit_dconcentration1  # the path must be there first
 
     rows: dict[str, object] = {}
     for dtype in LIMITS:

@@ -129,6 +129,23 @@ bool within(bool wide, int64_t n, uintptr_t values, double low, double high) {
               : within_of(reinterpret_cast<float *>(values), n, low, high);
 }
 
+template <class T> void shares_of(const T *pairs, int64_t n, T low, T high, T *out) {
+  for (int64_t i = 0; i < n; i++) {
+    const T share = pairs[2 * i] / (pairs[2 * i] + pairs[2 * i + 1]);
+    out[i] = share < low ? low : share > high ? high : share;
+  }
+}
+
+// The share of the first in each of n pairs, held in [low, high]: a NaN stays one.
+void shares(bool wide, int64_t n, uintptr_t pairs, double low, double high, uintptr_t out) {
+  without_lock(n, [&] {
+    if (wide)
+      shares_of(reinterpret_cast<double *>(pairs), n, low, high, reinterpret_cast<double *>(out));
+    else
+      shares_of(reinterpret_cast<float *>(pairs), n, float(low), float(high), reinterpret_cast<float *>(out));
+  });
+}
+
 std::vector<std::string> available_names() {
   std::vector<std::string> names;
   for (const Kernels *kernels : available()) names.emplace_back(kernels->name);
@@ -157,6 +174,7 @@ NB_MODULE(_native, m) {
   m.def("has_threads", &has_threads);
   m.def("least", &least);
   m.def("within", &within);
+  m.def("shares", &shares);
   m.def("elementwise_names", &elementwise_names);
   m.def("elementwise", &run_elementwise, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
         nb::arg("in1") = 0, nb::arg("period1") = 1, nb::arg("in2") = 0, nb::arg("period2") = 1, nb::arg("in3") = 0,

@@ -28,9 +28,10 @@ def generator(monkeypatch: pytest.MonkeyPatch):
 
 def test_one_chart_of_the_gamma_derivative_is_current(generator):
     gamma = generator("gamma_tables")
-    chart = gamma.chart_header("a100_up")
+    chart = gamma.cpp_chart("a100_up")
     assert chart.count("COEFFICIENTS") == 2
     assert chart in gamma.HEADER.read_text(), "run python tools/gamma_tables.py"
+    assert gamma.python_chart("a100_up") in gamma.PYTHON_TABLE.read_text(), "run python tools/gamma_tables.py"
 
 
 def test_the_charts_of_the_beta_derivative_are_current(generator):
@@ -58,3 +59,4 @@ def test_the_quadrature_rules_are_current(generator):
 def test_every_chart_is_current(generator):
     gamma = generator("gamma_tables")
     assert gamma.HEADER.read_text() == gamma.header(), "run python tools/gamma_tables.py"
+    assert gamma.PYTHON_TABLE.read_text() == gamma.python_table(), "run python tools/gamma_tables.py"

@@ -1,4 +1,4 @@
-r"""The Beta pathwise derivative at any point, by power series in ball arithmetic: the truth that accuracy is measured by.
+r"""The Beta pathwise derivative at any point, by power series in balls: the truth for its accuracy.
 
 With :math:`R = F / p(u) = \sum_k x^k (a + b)_k / (a)_{k + 1}`, :math:`u = \operatorname{logit} x`, the derivative of u
 in a at fixed probability is :math:`-(s R + \partial_a R)`, :math:`s = \log x + \psi(a + b) - \psi(a)`; summed in 1 - x,

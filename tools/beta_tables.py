@@ -1,6 +1,6 @@
 r"""Fit the tables of the Beta pathwise derivative at large first concentrations, in ball arithmetic, for the kernels.
 
-    python tools/beta_tables.py        # half a minute
+    python tools/beta_tables.py        # two seconds
 
 The derivative :math:`h = d \operatorname{logit} x / da` at fixed probability is the one solution of
 
@@ -11,9 +11,9 @@ that does not grow like the inverse density. With :math:`p = a / (a + b)` and :m
 
 .. math:: (e^\ell - 1)\, g_0 = \ell, \qquad (e^\ell - 1)\, g_k = (1 - p e^\ell)\, \partial_\ell g_{k-1} + c_k,
 
-:math:`\psi(a + b) - \psi(a) = -\log p + \sum_k c_k(p) a^{-k}`. Nothing is asked of b: it may be large, when h is that of
-a Gamma variate, or tend to 0. In the charts :math:`h (a + (a + b) x)` is fitted, which lies between 2 and 3, in
-:math:`(1/a, p, \ell)`; the boxes in :math:`\ell` reach beyond quantiles of 1e-12 whatever b is.
+:math:`\psi(a + b) - \psi(a) = -\log p + \sum_k c_k(p) a^{-k}`. Nothing is asked of b: it may be large, when h is
+that of a Gamma variate, or tend to 0. In the charts :math:`h (a + (a + b) x)` is fitted, which lies between 2 and 3,
+in :math:`(1/a, p, \ell)`; the boxes in :math:`\ell` reach beyond quantiles of 1e-12 whatever b is.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import functools
 import itertools
 import pathlib
 
-import cpp_charts
 from chebyshev import Box, interpolate
+from cpp_charts import chart_header, fits
 from flint import arb, arb_poly, ctx, fmpq, fmpq_poly
 
 HEADER = pathlib.Path(__file__).resolve().parent.parent / "csrc" / "tables" / "beta.hpp"
@@ -103,18 +103,18 @@ def scaled(inverse: arb, p: arb, ell: arb) -> arb:
     return arb_poly([g(p) for g in _in_p(ell)])(inverse) * (1 + ell.exp())
 
 
-def chart_header(name: str) -> str:
-    """One chart as a struct template, specialised for double and float."""
+def cpp_chart(name: str) -> str:
+    """One chart as a struct template, specialised for double and float results."""
     coefficients, _ = interpolate(scaled, CHARTS[name])
-    return cpp_charts.chart_header(name, CHARTS[name], coefficients, BUDGETS, wide=True)
+    return chart_header(name, CHARTS[name], fits(coefficients, BUDGETS), wide=True)
 
 
 def header() -> str:
     """The C++ file."""
-    charts = "\n".join(map(chart_header, CHARTS))
+    charts = "\n".join(map(cpp_chart, CHARTS))
     return (
-        "// Made by tools/beta_tables.py; do not edit. Each chart is p(r, s, t) = sum_i r^i sum_j s^j sum_k c_ijk t^k,\n"
-        "// row by row, in layers of rows.\n"
+        "// Made by tools/beta_tables.py; do not edit. Each chart is\n"
+        "// p(r, s, t) = sum_i r^i sum_j s^j sum_k c_ijk t^k, row by row.\n"
         f"#pragma once\n\nnamespace reparam::beta_tables {{\n\n{charts}\n}}  // namespace reparam::beta_tables\n"
     )
 

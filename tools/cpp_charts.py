@@ -16,19 +16,23 @@ _AXES = "RST"  # the last is the one along a row
 Rows: TypeAlias = list[tuple[tuple[int, ...], list[float]]]
 
 
-def chart_header(name: str, box: Box, coefficients: Balls, budgets: dict[str, float], *, wide: bool = False) -> str:
+def fits(coefficients: Balls, budgets: dict[str, float]) -> dict[str, Rows]:
+    """The rows for each type; a budget is what truncation may cost."""
+    return {kind: list(monomials(truncated(coefficients, budgets[kind]))) for kind in KINDS}
+
+
+def chart_header(name: str, box: Box, rows: dict[str, Rows], *, wide: bool = False) -> str:
     """One chart as a struct template, specialised for double and float.
 
-    A budget is what truncation may cost. Where `wide`, the one for float results is evaluated in double as well.
+    Where `wide`, the one for float results is evaluated in double as well.
     """
-    rows = {kind: list(monomials(truncated(coefficients, budgets[kind]))) for kind in KINDS}
     structs = (_struct(f"{name}<{kind}>", "double" if wide else kind, box, rows[kind]) for kind in KINDS)
     return f"template <class T> struct {name};\n" + "".join(structs)
 
 
 def _struct(name: str, kind: str, box: Box, rows: Rows) -> str:
     place = ", ".join(
-        f"{axis}_MIDDLE = {_number(sum(side) / 2, kind)}, {axis}_SCALE = {_number(2 / (side[1] - side[0]), kind)}"
+        f"{axis}_MIDDLE = {number(sum(side) / 2, kind)}, {axis}_SCALE = {number(2 / (side[1] - side[0]), kind)}"
         for axis, side in zip(_AXES[-len(box.sides) :], box.sides, strict=True)
     )
     layers = itertools.groupby(rows, key=lambda row: row[0][:-1])
@@ -39,7 +43,7 @@ def _struct(name: str, kind: str, box: Box, rows: Rows) -> str:
         + (heights if len(box.sides) == 3 else "")
         + f"  static constexpr int LENGTHS[] = {{{_listed(len(row) for _, row in rows)}}};\n"
         f"  static constexpr {kind} COEFFICIENTS[] = {{\n"
-        f"{_wrapped(', '.join(_number(c, kind) for _, row in rows for c in row))}}};\n}};\n"
+        f"{wrapped(', '.join(number(c, kind) for _, row in rows for c in row))}}};\n}};\n"
     )
 
 
@@ -47,9 +51,11 @@ def _listed(numbers: Iterable[int]) -> str:
     return ", ".join(map(str, numbers))
 
 
-def _number(value: float, kind: str) -> str:
+def number(value: float, kind: str) -> str:
+    """A literal that reads back as the same number of its type."""
     return f"{value:.9e}f" if kind == "float" else repr(value)
 
 
-def _wrapped(numbers: str) -> str:
+def wrapped(numbers: str) -> str:
+    """Indented lines of it."""
     return textwrap.fill(numbers, 120, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)

@@ -1,6 +1,6 @@
 r"""Fit the tables of the Gamma pathwise derivative, in ball arithmetic, and write them for C++ and for Python.
 
-    python tools/gamma_tables.py        # four seconds
+    python tools/gamma_tables.py        # five seconds
 
 The derivative :math:`h(a, x) = d\log x / da` at fixed probability is, with :math:`\ell = \log x`,
 
@@ -15,15 +15,18 @@ below a = 4, :math:`h x a (a + 1) (a + 2)` in :math:`(a, \ell)`, which has lost 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Callable
 
-import cpp_charts
 from chebyshev import Box, Point, interpolate
+from cpp_charts import Rows, chart_header, fits, number, wrapped
 from flint import arb, ctx
+from legendre_tables import rule
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 HEADER = ROOT / "csrc" / "tables" / "gamma.hpp"
+PYTHON_TABLE = ROOT / "src" / "reparam" / "kernels" / "gamma_table.py"
 # What truncation may cost, relative to the least value in the box.
 BUDGETS = {"double": 4e-15, "float": 1.5e-7}
 _GUARD = 120  # bits beyond those that the sum loses
@@ -34,6 +37,7 @@ class Chart:
     """A box on which `scaled(a, x, h)` is smooth in coordinates that `place` turns into (a, log x)."""
 
     name: str
+    relative: bool  # in (1/a, log(x/a)) rather than (a, log x)
     box: Box
     place: Callable[[arb, arb], tuple[arb, arb]]
     scaled: Callable[[arb, arb, arb], arb]
@@ -41,11 +45,12 @@ class Chart:
 
 def _small(name: str, a: tuple[float, float], log_x: tuple[float, float]) -> Chart:
     box = Box((a, log_x), (24, 28))
-    return Chart(name, box, lambda s, t: (s, t), lambda a, x, h: h * x * a * (a + 1) * (a + 2))
+    return Chart(name, False, box, lambda s, t: (s, t), lambda a, x, h: h * x * a * (a + 1) * (a + 2))
 
 
 def _large(name: str, inverse: tuple[float, float], mu: tuple[float, float], nodes: tuple[int, int]) -> Chart:
-    return Chart(name, Box((inverse, mu), nodes), lambda s, t: (1 / s, t - s.log()), lambda a, x, h: h * (a + x))
+    box = Box((inverse, mu), nodes)
+    return Chart(name, True, box, lambda s, t: (1 / s, t - s.log()), lambda a, x, h: h * (a + x))
 
 
 LOG_X = (-0.53125, 1.625, 3.8125)
@@ -99,21 +104,72 @@ def _values(chart: Chart) -> Point:
     return value
 
 
-def chart_header(name: str) -> str:
+@functools.cache
+def tables(name: str) -> dict[str, Rows]:
+    """Rows of monomial coefficients for each C++ type, powers of t along a row."""
+    coefficients, least = interpolate(_values(CHARTS[name]), CHARTS[name].box)
+    return fits(coefficients, {kind: budget * least for kind, budget in BUDGETS.items()})
+
+
+def cpp_chart(name: str) -> str:
     """One chart as a struct template, specialised for double and float."""
-    chart = CHARTS[name]
-    coefficients, least = interpolate(_values(chart), chart.box)
-    return cpp_charts.chart_header(name, chart.box, coefficients, {k: b * least for k, b in BUDGETS.items()})
+    return chart_header(name, CHARTS[name].box, tables(name))
 
 
 def header() -> str:
     """The C++ file."""
-    charts = "\n".join(map(chart_header, CHARTS))
+    charts = "\n".join(cpp_chart(name) for name in CHARTS)
     return (
         "// Made by tools/gamma_tables.py; do not edit. Each chart is p(s, t) = sum_i s^i sum_j c_ij t^j, row by row.\n"
         f"#pragma once\n\nnamespace reparam::gamma_tables {{\n\n{charts}\n}}  // namespace reparam::gamma_tables\n"
     )
 
 
+def python_chart(name: str) -> str:
+    """One chart as an entry of the Python table."""
+    chart = CHARTS[name]
+    s, t = chart.box.sides
+    entries = "".join(_python_fit(dtype, tables(name)[kind], kind) for dtype, kind in DTYPES.items())
+    return f"    Chart({name!r}, {chart.relative}, {s}, {t}, {{\n{entries}    }}),\n"
+
+
+def _python_fit(dtype: str, rows: Rows, kind: str) -> str:
+    numbers = ", ".join(number(c, kind).rstrip("f") for _, row in rows for c in row)
+    return f"    {dtype!r}: ({tuple(len(row) for _, row in rows)}, (\n{wrapped(numbers)})),\n"
+
+
+def python_table() -> str:
+    """The Python file, for the Triton twin; the rule of its quadrature included."""
+    nodes, weights = (wrapped(", ".join(map(repr, numbers))) for numbers in rule(QUADRATURE))
+    charts = "".join(map(python_chart, CHARTS))
+    return f"{PYTHON_HEAD}\nCHARTS = (\n{charts})\nNODES = (\n{nodes})\nWEIGHTS = (\n{weights})\n"
+
+
+QUADRATURE = 40
+DTYPES = {"float32": "float", "float64": "double"}
+PYTHON_HEAD = '''"""Made by tools/gamma_tables.py; do not edit. Charts as in csrc/tables/gamma.hpp; a quadrature."""
+
+# fmt: off
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Chart(NamedTuple):
+    """p(s, t) = sum_i s^i sum_j c_ij t^j on a box in (a, log x), or where relative in (1/a, log(x/a)).
+
+    Of each dtype the lengths of the rows, and the coefficients row by row.
+    """
+
+    name: str
+    relative: bool
+    s: tuple[float, float]
+    t: tuple[float, float]
+    fits: dict[str, tuple[tuple[int, ...], tuple[float, ...]]]
+
+'''
+
+
 if __name__ == "__main__":
     HEADER.write_text(header())
+    PYTHON_TABLE.write_text(python_table())

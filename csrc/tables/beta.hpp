@@ -1,5 +1,5 @@
-// Made by tools/beta_tables.py; do not edit. Each chart is p(r, s, t) = sum_i r^i sum_j s^j sum_k c_ijk t^k,
-// row by row, in layers of rows.
+// Made by tools/beta_tables.py; do not edit. Each chart is
+// p(r, s, t) = sum_i r^i sum_j s^j sum_k c_ijk t^k, row by row.
 #pragma once
 
 namespace reparam::beta_tables {

@@ -7,7 +7,7 @@ import platform
 
 import torch
 
-from reparam.kernels import served_by
+from reparam.kernels import served_by, twins
 from reparam.kernels.elementwise import DERIVATIVES
 from reparam.kernels.noise import LAWS
 from reparam.noise.variates import SAMPLERS
@@ -26,7 +26,8 @@ class Info:
         threads: threads torch uses for one operation.
         accelerator: name of the first accelerator, or "none".
         kernels: which code serves the functions that have a kernel, and why.
-        functions: those functions; on other devices and in other dtypes than float32 and float64, the reference serves.
+        functions: those functions, on a CPU; in other dtypes than float32 and float64 the reference serves.
+        cuda: what serves CUDA tensors. Every other device is the reference's.
     """
 
     reparam: str
@@ -37,6 +38,7 @@ class Info:
     accelerator: str
     kernels: str
     functions: str
+    cuda: str
 
     def __str__(self) -> str:
         fields = dataclasses.asdict(self)
@@ -61,4 +63,5 @@ def info() -> Info:
         accelerator=torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none",
         kernels=served_by(),
         functions=", ".join([*LAWS, *SAMPLERS, *DERIVATIVES]),
+        cuda=twins.served_by(),
     )

@@ -17,7 +17,12 @@ from estimators.outcomes import cost, derivatives, expectation, summed, t
 from reparam import testing
 from reparam.estimators import rodeo
 
-CONTROLLED = [rp.REBAR, rp.RELAX, rp.RODEO]
+
+def relax_with_the_cost() -> rp.RELAX:
+    return rp.RELAX(temperature=0.5)
+
+
+CONTROLLED = [rp.REBAR, rp.RELAX, relax_with_the_cost, rp.RODEO]
 
 
 def perturbed(estimator):
@@ -54,7 +59,7 @@ class Quadrature:
     exponential = normal
 
 
-@pytest.mark.parametrize("estimator", [rp.REBAR(1.0), rp.RELAX()], ids=["REBAR", "RELAX"])
+@pytest.mark.parametrize("estimator", [rp.REBAR(1.0), rp.RELAX(), rp.RELAX(temperature=1.0)], ids=str)
 @pytest.mark.parametrize("given", ["logits", "probs"])
 def test_one_coin_is_exact_by_quadrature(estimator, given: str):
     perturbed(estimator)
@@ -101,7 +106,7 @@ _SHAPES = {
 
 
 @pytest.mark.parametrize("name", _SHAPES)
-@pytest.mark.parametrize("kind", [rp.REBAR, rp.RELAX], ids=lambda k: k.__name__)
+@pytest.mark.parametrize("kind", CONTROLLED[:3], ids=lambda k: k.__name__)
 def test_vectors_pass_the_calibrated_test(kind, name: str):
     n = 20_000
     make, at = _SHAPES[name]
@@ -121,7 +126,7 @@ def _listed(dist: td.Distribution) -> rp.Enumerate:
     return rp.Enumerate()
 
 
-def test_relax_serves_category_numbers_and_rebar_says_it_cannot():
+def test_relax_serves_category_numbers_and_a_relaxed_cost_says_it_cannot():
     n = 20_000
     logits = t(0.3, 0.0, -1.0).expand(n, 3).clone().requires_grad_()
     value = rp.expect(lambda k: (k - 0.4) ** 2, td.Categorical(logits=logits), perturbed(rp.RELAX()))
@@ -129,8 +134,32 @@ def test_relax_serves_category_numbers_and_rebar_says_it_cannot():
     truth = rp.expect(lambda k: (k - 0.4) ** 2, td.Categorical(logits=exact), rp.Enumerate())
     wanted = torch.autograd.grad(truth, exact)[0]
     assert testing.z_test(torch.autograd.grad(value.sum(), logits)[0], wanted).passed
-    with pytest.raises(rp.InvalidArgument, match="between the values"):
-        rp.expect(torch.sin, td.Categorical(logits=logits), rp.REBAR())
+    for estimator in (rp.REBAR(), relax_with_the_cost()):
+        with pytest.raises(rp.InvalidArgument, match="between the values"):
+            rp.expect(torch.sin, td.Categorical(logits=logits), estimator)
+
+
+def test_relax_with_the_cost_starts_at_rebar():
+    """The same draws, the same gradient."""
+    logits = torch.randn(50, 3, dtype=torch.float64, requires_grad=True)
+    dist = td.Independent(td.Bernoulli(logits=logits), 1)
+
+    def gradient(estimator) -> Tensor:
+        value = rp.expect(lambda b: (b.sum(-1) - 0.4) ** 2, dist, estimator, noise=torch.Generator().manual_seed(1))
+        return torch.autograd.grad(value.sum(), logits)[0]
+
+    torch.testing.assert_close(gradient(relax_with_the_cost()), gradient(rp.REBAR()))
+
+
+def test_two_draws_of_relax_do_not_see_an_offset():
+    logits = torch.randn(50, 3, dtype=torch.float64, requires_grad=True)
+    dist = td.Independent(td.Bernoulli(logits=logits), 1)
+
+    def gradient(offset: float) -> Tensor:
+        value = rp.expect(lambda b: b.sum(-1) ** 2 + offset, dist, rp.RELAX(2), noise=torch.Generator().manual_seed(1))
+        return torch.autograd.grad(value.sum(), logits)[0]
+
+    torch.testing.assert_close(gradient(1000.0), gradient(0.0))
 
 
 def spread(estimator, f, logits: Tensor) -> float:
@@ -226,6 +255,8 @@ def test_rebar_in_a_program():
     ("call", "message"),
     [
         (lambda: rp.REBAR(0.0), "must be positive"),
+        (lambda: rp.RELAX(temperature=-1.0), "must be positive"),
+        (lambda: rp.RELAX(0), "at least 1"),
         (lambda: rp.RODEO(1), "at least 2"),
         (lambda: rp.expect(torch.sin, td.Poisson(3.0), rp.RELAX()), "relaxes Bernoulli"),
         (lambda: rp.expect(torch.sin, td.Categorical(torch.ones(3)), rp.RODEO()), "flips coins"),

@@ -85,6 +85,21 @@ def test_a_look_at_values(dtype, n):
             assert not memory.within(y, 1, 2)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+@pytest.mark.parametrize("n", [0, 1, 5, 20000])
+def test_shares_of_pairs(dtype, n):
+    """The kernel's pass, and torch's operations where pairs are not contiguous, hold the share and let NaN through."""
+    pairs = torch.rand(n, 2).to(dtype)
+    if n > 1:
+        pairs[0], pairs[1, 0], pairs[2:4] = torch.tensor([0.0, 1.0]), float("nan"), torch.tensor([1.0, 0.0])
+    apart = torch.stack((pairs, pairs), -1)[..., 0]
+    assert n < 2 or not apart.is_contiguous()
+    wanted = (pairs[:, 0] / pairs.sum(-1)).clamp(0.125, 0.75)
+    for given in (pairs, apart):
+        torch.testing.assert_close(memory.shares(given, 0.125, 0.75), wanted, equal_nan=True)
+    assert n < 2 or memory.shares(pairs, 0.125, 0.75)[[0, 2]].tolist() == [0.125, 0.75]
+
+
 def test_nothing_is_seen_where_there_is_nothing_to_see():
     assert memory.least(torch.ones(0)) is None
     assert not memory.within(torch.ones(0), 0, 2)

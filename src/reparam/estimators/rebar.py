@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from reparam.errors import InvalidArgument
-from reparam.estimators.base import Cost, Draw
+from reparam.estimators.base import Cost, Draw, particle_weights
 from reparam.estimators.relaxation import Relaxed, relax
 from reparam.estimators.score import log_ratio
 from reparam.estimators.training import Controlled, descend, trainable
@@ -34,8 +34,8 @@ class RelaxedDraw(Draw):
     """Points and weights, and what a control variate is trained with.
 
     Attributes:
-        relaxed: the draw and its two relaxations.
-        box: the magic box of the hard point, of shape `(1, *batch_shape)`.
+        relaxed: the draws and their two relaxations.
+        box: the weights of the hard points, of shape `(K, *batch_shape)`; for one, its magic box.
     """
 
     relaxed: Relaxed
@@ -85,12 +85,7 @@ class REBAR(Controlled):
     control: nn.Module = dataclasses.field(default_factory=Strength, kw_only=True)
 
     def __post_init__(self) -> None:
-        if not self.temperature > 0:
-            raise InvalidArgument(
-                "the temperature of a relaxation must be positive",
-                received=f"temperature = {self.temperature!r}",
-                instead="rp.REBAR(temperature=0.5)",
-            )
+        require_positive("REBAR", self.temperature)
 
     def evaluations(self, dist: Distribution) -> int:
         """The value and its two relaxations."""
@@ -99,16 +94,8 @@ class REBAR(Controlled):
     def draw(self, dist: Distribution, noise: NoiseSource) -> RelaxedDraw:
         """The hard point, the relaxed point, and the relaxed point given the hard one."""
         relaxed = relax(dist, noise, "REBAR")
-        if relaxed.soften is None:
-            raise InvalidArgument(
-                "rp.REBAR evaluates the cost between the values, and between category numbers there is nothing",
-                received=f"{dist}",
-                instead="OneHotCategorical, or rp.RELAX(), whose control variate is a network of its own",
-            )
-        soft = [relaxed.soften(z, self.temperature) for z in (relaxed.free, relaxed.given)]
-        box = hard_box(dist, relaxed)
-        eta = self.control(box).detach().expand(box.shape)
-        return RelaxedDraw(torch.cat([relaxed.hard, *soft]), torch.cat([box, eta, -eta * box]), relaxed, box)
+        box = hard_weights(dist, relaxed)
+        return with_relaxed_points(dist, relaxed, box, self.control(box).detach().expand(box.shape), self.temperature)
 
     def combine(self, draw: Draw, costs: Tensor, f: Cost) -> Tensor:
         """The weighted sum; its backward pass also moves the strength towards less variance."""
@@ -125,7 +112,34 @@ class REBAR(Controlled):
         return descend(total, gradient.square().sum() / max(total.numel(), 1), parameters)
 
 
-def hard_box(dist: Distribution, relaxed: Relaxed) -> Tensor:
-    """The magic box of the hard point, one where nobody differentiates."""
-    ratio = log_ratio(dist, relaxed.hard)
-    return relaxed.logits.new_ones((1, *dist.batch_shape)) if ratio is None else ratio.exp()
+def hard_weights(dist: Distribution, relaxed: Relaxed) -> Tensor:
+    """Those of the hard points: the magic box of one, leave-one-out's of several."""
+    ratio, count = log_ratio(dist, relaxed.hard), len(relaxed.hard)
+    if ratio is None:
+        return relaxed.logits.new_full((count, *dist.batch_shape), 1 / count)
+    return particle_weights(count, ratio, None, 0) if count == 1 else particle_weights(count, None, ratio, 0)
+
+
+def with_relaxed_points(
+    dist: Distribution, relaxed: Relaxed, box: Tensor, strength: Tensor, temperature: float
+) -> RelaxedDraw:
+    """The hard points, and `strength` times the cost at the relaxed ones as the control variate."""
+    if relaxed.soften is None:
+        raise InvalidArgument(
+            "a relaxation evaluates the cost between the values, and between category numbers there is nothing",
+            received=f"{dist}",
+            instead="OneHotCategorical, or rp.RELAX(), whose control variate is a network of its own",
+        )
+    soft = [relaxed.soften(z, temperature) for z in (relaxed.free, relaxed.given)]
+    even = strength / len(box)
+    return RelaxedDraw(torch.cat([relaxed.hard, *soft]), torch.cat([box, even, -strength * box]), relaxed, box)
+
+
+def require_positive(name: str, temperature: float) -> None:
+    """Raise unless a temperature is one."""
+    if not temperature > 0:
+        raise InvalidArgument(
+            "the temperature of a relaxation must be positive",
+            received=f"temperature = {temperature!r}",
+            instead=f"rp.{name}(temperature=0.5)",
+        )

@@ -24,11 +24,11 @@ from reparam.pathwise.sampling import unit_vector
 
 @dataclasses.dataclass(frozen=True)
 class Relaxed:
-    """One draw and its two relaxations.
+    """Draws and their two relaxations.
 
     Attributes:
         logits: what the relaxations are differentiated in: the very tensor that `log_prob` is computed from.
-        hard: the draw, of shape `(1, *batch_shape, *event_shape)`, without gradient.
+        hard: the draws, of shape `(K, *batch_shape, *event_shape)`, without gradient.
         free: z, differentiable; with a last dimension for the categories, if there are any.
         given: z drawn again given the draw, differentiable, of the same shape.
         soften: from z and a temperature to a point between the values, or None where no such point exists.
@@ -41,7 +41,7 @@ class Relaxed:
     soften: Callable[[Tensor, float], Tensor] | None
 
 
-def relax(dist: Distribution, noise: NoiseSource, estimator: str) -> Relaxed:
+def relax(dist: Distribution, noise: NoiseSource, estimator: str, samples: int = 1) -> Relaxed:
     """Draw, or raise an error that names what would serve `dist`."""
     base = innermost(dist)
     rule = _RULES.get(type(base))
@@ -59,12 +59,12 @@ def relax(dist: Distribution, noise: NoiseSource, estimator: str) -> Relaxed:
             received="infinite logits",
             instead="rp.Enumerate() or rp.LeaveOneOut(4), for which a value may be impossible",
         )
-    return rule(base, noise)
+    return rule(base, noise, samples)
 
 
-def _bernoulli(dist: td.Bernoulli, noise: NoiseSource) -> Relaxed:
+def _bernoulli(dist: td.Bernoulli, noise: NoiseSource, samples: int) -> Relaxed:
     logits = dist.logits
-    u, v = (noise.uniform((1, *logits.shape), logits.dtype, logits.device) for _ in range(2))
+    u, v = (noise.uniform((samples, *logits.shape), logits.dtype, logits.device) for _ in range(2))
     free = logits + torch.logit(u)
     hard = (free.detach() > 0).to(logits.dtype)
     up = softplus(torch.logit(v) - logsigmoid(-logits))
@@ -72,9 +72,9 @@ def _bernoulli(dist: td.Bernoulli, noise: NoiseSource) -> Relaxed:
     return Relaxed(logits, hard, free, torch.where(hard > 0, up, down), lambda z, t: torch.sigmoid(z / t))
 
 
-def _gumbels(logits: Tensor, noise: NoiseSource) -> tuple[Tensor, Tensor, Tensor]:
+def _gumbels(logits: Tensor, noise: NoiseSource, samples: int) -> tuple[Tensor, Tensor, Tensor]:
     """Which category won, and both relaxations."""
-    e, again = (noise.exponential((1, *logits.shape), logits.dtype, logits.device) for _ in range(2))
+    e, again = (noise.exponential((samples, *logits.shape), logits.dtype, logits.device) for _ in range(2))
     free = logits - e.log()
     winner = unit_vector(free.detach().argmax(-1), logits.shape[-1])
     # The winner's time is that of the whole race; each loser's is its own, begun when the winner came in.
@@ -83,13 +83,13 @@ def _gumbels(logits: Tensor, noise: NoiseSource) -> tuple[Tensor, Tensor, Tensor
     return winner, free, given
 
 
-def _one_hot(dist: td.OneHotCategorical, noise: NoiseSource) -> Relaxed:
-    winner, free, given = _gumbels(dist.logits, noise)
+def _one_hot(dist: td.OneHotCategorical, noise: NoiseSource, samples: int) -> Relaxed:
+    winner, free, given = _gumbels(dist.logits, noise, samples)
     return Relaxed(dist.logits, winner.to(free.dtype), free, given, lambda z, t: torch.softmax(z / t, -1))
 
 
-def _categorical(dist: td.Categorical, noise: NoiseSource) -> Relaxed:
-    winner, free, given = _gumbels(dist.logits, noise)
+def _categorical(dist: td.Categorical, noise: NoiseSource, samples: int) -> Relaxed:
+    winner, free, given = _gumbels(dist.logits, noise, samples)
     return Relaxed(dist.logits, winner.int().argmax(-1), free, given, None)
 
 

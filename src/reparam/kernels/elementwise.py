@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reparam.kernels import memory
+from reparam.kernels import memory, twins
 from reparam.kernels.native import native
 
 _INDEX = {name: index for index, name in enumerate(native.elementwise_names())} if native is not None else {}
@@ -18,10 +18,12 @@ DERIVATIVES = tuple(name for name in _INDEX if "_d" in name)
 
 def serves(name: str, inputs: Sequence[Tensor]) -> bool:
     """Whether there is a kernel for these inputs."""
-    if name not in _INDEX:
+    dtype, device = inputs[0].dtype, inputs[0].device
+    if dtype not in memory.DTYPES or any(t.dtype != dtype or t.device != device for t in inputs):
         return False
-    dtype = inputs[0].dtype
-    return dtype in memory.DTYPES and all(t.dtype == dtype and t.device.type == "cpu" for t in inputs)
+    if device.type == "cuda":
+        return name in twins.DERIVATIVES and twins.load("triton_gamma") is not None
+    return device.type == "cpu" and name in _INDEX
 
 
 def evaluate(name: str, inputs: Sequence[Tensor]) -> Tensor:
@@ -36,11 +38,13 @@ def evaluate(name: str, inputs: Sequence[Tensor]) -> Tensor:
 
 def run(name: str, inputs: Sequence[Tensor]) -> Tensor:
     """The kernel on plain tensors of one shape, without a derivative."""
-    assert native is not None
     first = inputs[0]
     out = torch.empty_like(first, memory_format=torch.contiguous_format)
     n = out.numel()
-    if n:
+    if n and first.is_cuda:
+        _run_twin(name, out, inputs)
+    elif n:
+        assert native is not None
         held = [memory.periodic(t) for t in inputs]
         addresses = [word for t, period in held for word in (t.data_ptr(), period)]
         wide = first.dtype == torch.float64
@@ -48,8 +52,15 @@ def run(name: str, inputs: Sequence[Tensor]) -> Tensor:
     return out
 
 
+def _run_twin(name: str, out: Tensor, inputs: Sequence[Tensor]) -> None:
+    module = twins.load("triton_gamma")
+    assert module is not None
+    with torch.cuda.device_of(out):
+        module.fill(out, *inputs, in_log=name == "gamma_dlogx_da")
+
+
 # One operation for all kernels. It carries no derivative (asked for one, it raises): `attach` does.
-@torch.library.custom_op("reparam::elementwise", mutates_args=(), device_types="cpu")
+@torch.library.custom_op("reparam::elementwise", mutates_args=(), device_types=("cpu", "cuda"))
 def elementwise_op(name: str, inputs: Sequence[Tensor]) -> Tensor:
     """A kernel as an operation that the compiler, fake tensors and vmap know."""
     return run(name, inputs)

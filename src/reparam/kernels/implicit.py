@@ -54,6 +54,18 @@ def drawn(draw: Callable[..., Tensor], slopes: Slopes, *parameters: Tensor) -> T
     return super(torch.autograd.Function, _Drawn).apply(draw, slopes, *parameters)  # pyright: ignore[reportAttributeAccessIssue]
 
 
+def drawn_from_pair(draw: Callable[[Tensor], Tensor], slopes: Slopes, pair: Tensor) -> Tensor:
+    """`drawn`, for two parameters that lie side by side in the last dimension of one tensor.
+
+    Taking them apart first would be a node of autograd, and as much overhead as the sampler. The slopes see them apart.
+    """
+    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
+        return attach(slopes, draw(pair.detach()), *pair.unbind(-1))
+    if not watched((pair,)):
+        return draw(pair)
+    return super(torch.autograd.Function, _DrawnFromPair).apply(draw, slopes, pair)  # pyright: ignore[reportAttributeAccessIssue]
+
+
 def _node(function: type[torch.autograd.Function], *arguments: Any) -> Any:
     """`function.apply` without its own look for `torch.func` transforms, here absent: a third of its cost."""
     if torch.compiler.is_compiling():
@@ -110,6 +122,17 @@ class _Drawn(_Plain):
         ctx.slopes = slopes
         ctx.save_for_backward(out, *parameters)
         return out
+
+
+class _DrawnFromPair(_Drawn):
+    """The same, and the two parameters are taken apart in the backward pass."""
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, pair = ctx.saved_tensors
+        slopes = ctx.slopes(x, [p.expand(x.shape) for p in pair.unbind(-1)], (True, True))
+        flow = torch.stack([grad * slope for slope in slopes], -1)
+        return None, None, flow.sum_to_size(pair.shape)
 
 
 class _Transformable(torch.autograd.Function):

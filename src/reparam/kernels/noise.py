@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import functools
-import importlib
 import math
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from reparam.kernels import memory
+from reparam.kernels import memory, twins
 from reparam.kernels.implicit import watched
 from reparam.kernels.native import native
 
 LAWS = ("uniform", "normal", "exponential")
-_TRITON_LAWS = LAWS[:2]
 _CPU = torch.device("cpu")
 _WORD = 0xFFFFFFFF
 
@@ -63,16 +59,8 @@ def serves(law: str, dtype: torch.dtype, device: torch.device, *where: int | Ten
         return memory.reachable(dtype, device)
     # On an accelerator a step held there would have to be waited for, and a list of rows is the reference's.
     near = all(not isinstance(part, Tensor) or (part.ndim == 0 and part.device.type == "cpu") for part in where)
-    wanted = device.type == "cuda" and dtype in memory.DTYPES and law in _TRITON_LAWS
-    return wanted and near and _triton() is not None
-
-
-@functools.cache
-def _triton() -> ModuleType | None:
-    try:
-        return importlib.import_module("reparam.kernels.triton_noise")
-    except ImportError:
-        return None
+    wanted = device.type == "cuda" and dtype in memory.DTYPES and law in twins.LAWS
+    return wanted and near and twins.load("triton_noise") is not None
 
 
 def noise(law: str, shape: Sequence[int], dtype: torch.dtype, place: Place, device: torch.device = _CPU) -> Tensor:
@@ -100,7 +88,7 @@ def _run(law: str, shape: Sequence[int], dtype: torch.dtype, place: Place, devic
 
 
 def _fill_by_triton(law: str, out: Tensor, words: list[int], loc: Tensor | None = None, scale: Tensor | None = None):
-    module = _triton()
+    module = twins.load("triton_noise")
     assert module is not None
     seed, step, tag, first, _address, length = words
     centre, size = (None if t is None else t.contiguous() for t in (loc, scale))

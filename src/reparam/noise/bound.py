@@ -270,6 +270,8 @@ def as_source(noise: Noise, sample_shape: torch.Size = _NO_SAMPLES) -> NoiseSour
         return TorchStream(noise)
     if isinstance(noise, Tensor):
         return TensorNoise(noise)
+    if isinstance(noise, Philox):  # said by its class, before the protocols: those look at every method
+        return noise.bind(sample_shape)
     if isinstance(noise, NoiseSource):
         return noise
     if isinstance(noise, NoiseValue):

@@ -18,6 +18,8 @@ from reparam.noise.variates import variate
 # The variable that no user's can be: its words scramble Sobol points.
 SCRAMBLING = 0xFFFF
 _REQUESTS = 1 << 16
+# Elements of a draw on a CPU from which on its noise is worth making twice so as not to be stored: 256 KiB in float32.
+_WORTH_MAKING_ANEW = 1 << 16
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -140,8 +142,9 @@ class PhiloxStream(QuantileStream):
         return kernels.noise("exponential", shape, dtype, self.place(shape), device)
 
     def scaled_normal(self, loc: Tensor, scale: Tensor, shape: Sequence[int]) -> Tensor:
-        """The sum `loc + scale * eps`; where a kernel serves, backward makes eps anew instead of having stored it."""
-        if loc.dtype != scale.dtype or not self._has_kernel("normal", scale.dtype, scale.device):
+        """The sum `loc + scale * eps`; for large draws by a kernel, backward makes eps anew instead of having stored it."""
+        small = scale.device.type == "cpu" and math.prod(shape) < _WORTH_MAKING_ANEW
+        if small or loc.dtype != scale.dtype or not self._has_kernel("normal", scale.dtype, scale.device):
             return loc + self.normal(shape, scale.dtype, scale.device) * scale
         return kernels.scaled_normal(loc, scale, shape, self.place(shape))
 

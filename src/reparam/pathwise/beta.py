@@ -6,14 +6,14 @@ logit: at a = b = 1e-3 the logit is of the order of 1000 and x is 0 or 1 to any 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.distributions import Beta, FisherSnedecor
 
-from reparam.kernels.implicit import attach, drawn
+from reparam.kernels.implicit import attach, drawn, drawn_from_pair
+from reparam.kernels.memory import shares
 from reparam.noise import BoundNoise
 from reparam.pathwise._log_gamma import draw_log_gamma_ratio, moderate_gamma
 from reparam.pathwise._precision import rounded_once
@@ -21,11 +21,8 @@ from reparam.pathwise._range import exp_in_range
 from reparam.pathwise.registry import register
 from reparam.special.beta import beta_dlogit_dconcentration0, beta_dlogit_dconcentration1
 
-# Logits of the smallest normal float and of 1 - eps: beyond them the sigmoid may round to 0 and to 1.
-_LOGIT_LIMITS = {
-    dtype: (math.log(torch.finfo(dtype).tiny), -math.log(torch.finfo(dtype).eps))
-    for dtype in (torch.float32, torch.float64)
-}
+# The floats next to 0 and to 1.
+_LIMITS = {d: (torch.finfo(d).tiny, 1 - torch.finfo(d).eps / 2) for d in (torch.float32, torch.float64)}
 _IMPLICIT = "implicit; Figurnov, Mohamed and Mnih, NeurIPS 2018"
 
 
@@ -37,15 +34,11 @@ def beta(dist: Beta, noise: BoundNoise) -> Tensor:
     both = dist._dirichlet.concentration
     if both.dtype != noise.like.dtype:
         both = both.to(noise.like.dtype)
+    low, high = _LIMITS[both.dtype]
     standard = moderate_gamma(noise, both, shape=(*noise.shape, 2))
     if standard is not None:
-        low, high = _LOGIT_LIMITS[both.dtype]
-        logit = drawn(lambda a, b: _log_ratio(standard(both.detach())).clamp_(low, high), _slopes, *both.unbind(-1))
-        return torch.sigmoid(logit)
-    a, b = dist.concentration1, dist.concentration0
-    x = torch.sigmoid(beta_logit(a, b, noise))
-    limits = torch.finfo(x.dtype)
-    return x.clamp(limits.tiny, 1 - limits.eps / 2)
+        return drawn_from_pair(lambda both: shares(standard(both), low, high), _beta_slopes, both)
+    return torch.sigmoid(beta_logit(dist.concentration1, dist.concentration0, noise)).clamp(low, high)
 
 
 @register(FisherSnedecor, kind="implicit", reference=_IMPLICIT)
@@ -68,15 +61,15 @@ def beta_logit(a: Tensor, b: Tensor, noise: BoundNoise, shape: Sequence[int] | N
     return attach(_slopes, draw_log_gamma_ratio(a, b, noise, shape), a, b)
 
 
-def _log_ratio(pair: Tensor) -> Tensor:
-    x, y = pair.unbind(-1)
-    return x.div(y).log_()
-
-
 def _slopes(logit: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> list[Tensor | None]:
     a, b = parameters
     kernels = (beta_dlogit_dconcentration1, beta_dlogit_dconcentration0)
     return [kernel(a, b, logit) if want else None for kernel, want in zip(kernels, needed, strict=True)]
+
+
+def _beta_slopes(x: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> list[Tensor | None]:
+    along = x * (1 - x)
+    return [None if slope is None else along * slope for slope in _slopes(x.logit(), parameters, needed)]
 
 
 def _fisher_snedecor_slopes(f: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> list[Tensor | None]:

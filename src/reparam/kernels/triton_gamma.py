@@ -1,0 +1,303 @@
+"""The pathwise derivative of a Gamma variate for CUDA tensors, in Triton: the regions and tables of the C++ kernel.
+
+A program skips the formulas that none of its elements needs. Imported where a CUDA tensor first asks for it, and by the
+tests, which run it in Triton's interpreter on a CPU.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from reparam.kernels.gamma_table import CHARTS, NODES, WEIGHTS
+from reparam.kernels.memory import periodic
+
+_BLOCK = 512
+
+
+class _Limits(NamedTuple):
+    """What the two dtypes differ in.
+
+    Attributes:
+        least: the smallest normal number.
+        largest: the largest concentration that the charts take.
+        log_range: within it, exp is finite and not zero.
+        steps: of the recurrence.
+        terms: of the digamma function's asymptotic series, for its end.
+    """
+
+    least: float
+    largest: float
+    log_range: float
+    steps: int
+    terms: int
+
+
+_LIMITS = {
+    torch.float32: _Limits(2.0**-126, 1e18, 80.0, 9, 3),
+    torch.float64: _Limits(2.0**-1022, 1e150, 700.0, 15, 6),
+}
+# Of the digamma function: -psi(y) ~ -log y + 1 / 2y + sum_k c_k / y^(2k).
+_SERIES = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 / 12, -3617 / 8160)
+
+
+@triton.jit
+def _chart(at, s, t, lengths: tl.constexpr, first: tl.constexpr, rows: tl.constexpr):
+    # The table holds the highest powers first, as Horner's rule takes them.
+    s = (s - tl.load(at)) * tl.load(at + 1)
+    t = (t - tl.load(at + 2)) * tl.load(at + 3)
+    at += 4
+    total = s * 0.0
+    for i in tl.static_range(rows):
+        row = t * 0.0 + tl.load(at)
+        for j in tl.static_range(1, tl.constexpr(lengths[first + i])):
+            row = row * t + tl.load(at + j)
+        total = total * s + row
+        at += lengths[first + i]
+    return total
+
+
+@triton.jit
+def _sum(r, series: tl.constexpr, n: tl.constexpr):
+    total = r * 0.0
+    for k in tl.static_range(n):
+        total = total * r + series[n - 1 - k]
+    return total
+
+
+@triton.jit
+def _by_recurrence(a, x, log_x, steps: tl.constexpr, series: tl.constexpr, n: tl.constexpr):
+    y = a + (steps + 1)
+    beyond = 1.0 / y
+    psi = tl.log(y) - (_sum(beyond * beyond, series, n) * beyond * beyond + 0.5 * beyond)
+    gap = psi - log_x
+    r = 1.0 / (a + steps)
+    h = r * (x * beyond * (gap + beyond) + gap)
+    for k in tl.static_range(steps):
+        gap -= r
+        r = 1.0 / (a + (steps - 1 - k))
+        h = r * (x * h + gap)
+    return h
+
+
+@triton.jit
+def _exp_remainder(t):
+    # exp(t) - 1 - t, to rounding error.
+    small = tl.abs(t) < 1
+    u = tl.where(small, t, 0.0)
+    total = u * 0.0 + 1.0
+    for k in tl.static_range(17):
+        total = total * u * (1.0 / (19 - k)) + 1.0
+    return tl.where(small, 0.5 * u * u * total, tl.exp(t) - 1 - t)
+
+
+@triton.jit
+def _log1p(r):
+    u = 1.0 + r
+    return tl.log(u) + (r - (u - 1.0)) / u
+
+
+@triton.jit
+def _digamma_excess(a, series: tl.constexpr):
+    # psi(a + 1) - log a
+    low = a < 12
+    y = tl.where(low, a + 12, a)
+    excess = 0.5 / y - _sum(1.0 / (y * y), series, 8) / (y * y)
+    steps = a * 0.0
+    for k in tl.static_range(12):
+        steps += 1.0 / (a + (k + 1))
+    return tl.where(low, excess + tl.log(1.0 + 12.0 / a) - steps, excess)
+
+
+@triton.jit
+def _by_quadrature(a, mu, rule, points: tl.constexpr, series: tl.constexpr):
+    # The mathematics is that of csrc/gamma_quadrature.hpp; in float64.
+    cutoff: tl.constexpr = 40.0
+    near = tl.minimum(mu, 700.0 - tl.log(tl.maximum(a, 1.0)))
+    x = a * tl.exp(near)
+    expm1 = tl.where(tl.abs(near) < 1, near + _exp_remainder(near), tl.exp(near) - 1)
+    gap = mu - _digamma_excess(a, series)
+    upper = gap >= 0
+    slope = tl.where(upper, a * expm1, 1 - a * expm1)
+    root = tl.sqrt(slope * slope + 2 * cutoff * x)
+    above = _log1p((cutoff + a * (2 * cutoff / (slope + root))) / x)
+    b = 2 * slope - cutoff
+    below = 4 * cutoff / (b + tl.sqrt(b * b + 8 * cutoff * (a + 1)))
+    length = tl.where(upper, above, below)
+    mass, moment = a * 0.0, a * 0.0
+    for k in range(points):
+        node = tl.load(rule + k)
+        t = tl.where(upper, length, -length) * node
+        fall = tl.where(upper, -slope, slope) * t - x * _exp_remainder(t)
+        density = tl.load(rule + points + k) * tl.exp(fall)
+        mass += density
+        moment += density * node
+    mass *= length * tl.exp(near - mu)
+    moment *= length * length
+    return tl.where(upper, (gap + 1.0 / a) * mass + moment, (x * moment - gap * (1 + x * mass)) / a)
+
+
+@triton.jit
+def _far(a, x, log_x, rule, points: tl.constexpr, series: tl.constexpr, in_log: tl.constexpr):
+    a = a.to(tl.float64)
+    if in_log:
+        mu = log_x.to(tl.float64) - tl.log(a)
+    else:
+        wide = x.to(tl.float64)
+        near = tl.abs(wide - a) < 0.5 * a
+        mu = tl.where(near, _log1p(tl.where(near, (wide - a) / a, 0.0)), tl.log(wide) - tl.log(a))
+    h = _by_quadrature(a, mu, rule, points, series)
+    if not in_log:
+        h = x.to(tl.float64) * h
+    return h
+
+
+@triton.jit
+def _point(at, period, i, valid, whole: tl.constexpr):
+    return tl.load(at + (i if whole else i % period), mask=valid, other=1.0)
+
+
+@triton.jit
+def kernel(
+    out,
+    concentration,
+    variate,
+    table,
+    rule,
+    n,
+    concentration_period,
+    variate_period,
+    whole: tl.constexpr,
+    in_log: tl.constexpr,
+    charts: tl.constexpr,
+    lengths: tl.constexpr,
+    count: tl.constexpr,
+    limits: tl.constexpr,
+    series: tl.constexpr,
+    points: tl.constexpr,
+    block: tl.constexpr,
+):
+    """One program: `block` elements, each by the formula of its region."""
+    i = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
+    valid = i < n
+    a = _point(concentration, concentration_period, i, valid, whole[0])
+    u = _point(variate, variate_period, i, valid, whole[1])
+    if in_log:
+        log_x = u
+        x = tl.exp(tl.minimum(tl.maximum(u, -limits[2]), limits[2]))
+        shaped = (a > 0) & (a < float("inf")) & (u == u)
+        inner = shaped & (tl.abs(u) < float("inf"))
+        end = tl.maximum(-u, 0.0)
+    else:
+        x = u
+        log_x = tl.log(x)
+        shaped = (a > 0) & (a < float("inf")) & (x >= 0)
+        inner = shaped & (x > 0) & (x < float("inf"))
+        end = x
+    result = tl.where(shaped, end, float("nan"))
+    left = inner & (x >= limits[0]) & (a >= limits[0]) & (a <= limits[1])
+    here = left & (x < 0.1 * a + 0.6)
+    done = here
+    if tl.max(here.to(tl.int32), 0) > 0:
+        h = _by_recurrence(a, x, log_x, limits[3], series, limits[4])
+        result = tl.where(here, h if in_log else x * h, result)
+    left = left & ~here
+    for k in tl.static_range(count):
+        unit = a if charts[8 * k] else a * 0.0 + 1.0
+        here = left & (a >= charts[8 * k + 1]) & (a < charts[8 * k + 2])
+        here = here & (x > charts[8 * k + 3] * unit) & (x <= charts[8 * k + 4] * unit)
+        done = done | here
+        if tl.max(here.to(tl.int32), 0) > 0:
+            at = table + charts[8 * k + 5]
+            if charts[8 * k]:
+                ratio = log_x - tl.log(a) if in_log else tl.log(x / a)
+                h = _chart(at, 1.0 / a, ratio, lengths, charts[8 * k + 6], charts[8 * k + 7]) / (a + x)
+                value = h if in_log else x * h
+            else:
+                slope = _chart(at, a, log_x, lengths, charts[8 * k + 6], charts[8 * k + 7]) / (a * (a + 1) * (a + 2))
+                value = slope / x if in_log else slope
+            result = tl.where(here, value, result)
+    here = inner & ~done
+    if tl.max(here.to(tl.int32), 0) > 0:
+        value = _far(tl.where(here, a, 1.0), tl.where(here, x, 1.0), log_x, rule, points, series, in_log)
+        result = tl.where(here, value.to(result.dtype), result)
+    tl.store(out + i, result, mask=valid)
+
+
+class _Pieces(NamedTuple):
+    """All charts of a dtype, flat, as Triton takes tuples.
+
+    Attributes:
+        charts: of each, whether it is relative; the concentrations from and to which it serves; the bounds of x, over a
+            where relative; where its numbers stand; where its lengths stand, and how many there are.
+        lengths: of the rows, the last row first.
+        numbers: of each chart middle and scale of both coordinates, then its coefficients, the last first.
+    """
+
+    charts: tuple[float, ...]
+    lengths: tuple[int, ...]
+    numbers: tuple[float, ...]
+
+
+@functools.cache
+def _pieces(dtype: torch.dtype) -> _Pieces:
+    # A chart in 1/a serves up to where the next one begins.
+    starts = [1 / chart.s[1] if chart.relative else chart.s[0] for chart in CHARTS]
+    charts: list[float] = []
+    lengths: list[int] = []
+    numbers: list[float] = []
+    for chart, start in zip(CHARTS, starts, strict=True):
+        rows, coefficients = chart.fits[str(dtype).removeprefix("torch.")]
+        end = min((other for other in starts if other > start), default=math.inf)
+        reach = math.exp(chart.t[0]), math.exp(chart.t[1])
+        charts += [chart.relative, start, end, *reach, len(numbers), len(lengths), len(rows)]
+        lengths += reversed(rows)
+        for low, high in (chart.s, chart.t):
+            numbers += [(low + high) / 2, 2 / (high - low)]
+        numbers += reversed(coefficients)
+    return _Pieces(tuple(charts), tuple(lengths), tuple(numbers))
+
+
+@functools.cache
+def _tables(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    numbers = torch.tensor(_pieces(dtype).numbers, dtype=dtype, device=device)
+    return numbers, torch.tensor([*NODES, *WEIGHTS], dtype=torch.float64, device=device)
+
+
+def constants(dtype: torch.dtype) -> dict[str, object]:
+    """What the kernel is compiled for with every tensor of a dtype."""
+    pieces = _pieces(dtype)
+    return {
+        "charts": pieces.charts,
+        "lengths": pieces.lengths,
+        "count": len(CHARTS),
+        "limits": tuple(_LIMITS[dtype]),
+        "series": _SERIES,
+        "points": len(NODES),
+        "block": _BLOCK,
+    }
+
+
+def fill(out: Tensor, a: Tensor, u: Tensor, *, in_log: bool) -> None:
+    """Writes d x / d a, or where `in_log` d log x / d a.
+
+    Args:
+        out: float32 or float64, contiguous, not empty.
+        a: the concentration, of the shape of out.
+        u: the variate, or where `in_log` its logarithm, of the shape of out.
+        in_log: which of the two.
+    """
+    (a, a_period), (u, u_period) = periodic(a), periodic(u)
+    n = out.numel()
+    kernel[(triton.cdiv(n, _BLOCK),)](
+        *(out, a, u, *_tables(out.dtype, out.device), n, a_period, u_period),
+        whole=(a_period == n, u_period == n),
+        in_log=in_log,
+        **constants(out.dtype),
+    )
