@@ -6,6 +6,7 @@
 #pragma once
 
 #include "beta_fraction.hpp"
+#include "beta_quadrature.hpp"
 #include "chart.hpp"
 #include "regions.hpp"
 #include "tables/beta.hpp"
@@ -17,9 +18,13 @@ namespace reparam::REPARAM_ARCH::beta {
 enum Region { ELSEWHERE = 4, A20_48, A48_200, A200_UP, REGIONS };
 
 // Everything is computed in double: for float results the same formulas stop earlier.
-template <class T> constexpr Depth DEPTHS[4];
-template <> constexpr Depth DEPTHS<double>[] = {{9, 0.03, 0.035}, {14, 0.075, 0.15}, {22, 0.2, 0.3}, {36, 0.37, 0.45}};
-template <> constexpr Depth DEPTHS<float>[] = {{6, 0.04, 0.045}, {9, 0.1, 0.16}, {14, 0.25, 0.35}, {24, 0.4, 0.5}};
+template <class T> struct Fractions;
+template <> struct Fractions<double> {
+  static constexpr Depth DEPTHS[] = {{9, 0.03, 0.035}, {14, 0.075, 0.15}, {22, 0.2, 0.3}, {36, 0.37, 0.45}};
+};
+template <> struct Fractions<float> {
+  static constexpr Depth DEPTHS[] = {{6, 0.04, 0.045}, {9, 0.1, 0.16}, {14, 0.25, 0.35}, {24, 0.4, 0.5}};
+};
 
 // The variate: given as itself, or as its logit.
 enum class Space { PLAIN, LOGIT };
@@ -69,12 +74,13 @@ template <class Chart> inline void by_chart(const double *const *in, double *out
 
 // The depth of the fraction at each lane, or ELSEWHERE; where none of those asked for is deep, only whether they are.
 template <class T> inline Mask<double> depth_of(D a, D b, const Located &at, Mask<double> asked) {
+  constexpr auto &DEPTHS = Fractions<T>::DEPTHS;
   const Side side(a, b, {at.x, at.y});
-  const auto shallow = converges<DEPTHS<T>[0]>(side);
+  const auto shallow = converges(side, DEPTHS[0]);
   if (!any(asked & ~shallow)) return Mask<double>{};
-  const auto deepest = shallow | converges<DEPTHS<T>[3]>(side);
-  const auto deep = shallow | (deepest & converges<DEPTHS<T>[2]>(side));
-  const auto middle = shallow | (deep & converges<DEPTHS<T>[1]>(side));
+  const auto deepest = shallow | converges(side, DEPTHS[3]);
+  const auto deep = shallow | (deepest & converges(side, DEPTHS[2]));
+  const auto middle = shallow | (deep & converges(side, DEPTHS[1]));
   return int64_t(ELSEWHERE) + deepest + deep + middle + shallow;  // a condition that holds is -1
 }
 
@@ -100,7 +106,7 @@ template <class T> inline Mask<double> region_of(D a, D b, const Located &at) {
 template <class T> void in_known_region(int region, const double *const *points, double *out, int64_t n) {
   const auto fraction = [=]<int LEVEL>(std::integral_constant<int, LEVEL>) {
     map(points, out, n, [](auto at) {
-      return by_fraction<DEPTHS<T>[LEVEL].steps>(at(0), at(1), {at(2), at(3)}, at(4));
+      return by_fraction<Fractions<T>::DEPTHS[LEVEL].steps>(at(0), at(1), {at(2), at(3)}, at(4));
     });
   };
   switch (region) {

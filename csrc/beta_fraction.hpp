@@ -1,7 +1,7 @@
 // The pathwise derivative of the logit of a Beta(a, b) variate in a by the continued fraction of its distribution.
 #pragma once
 
-#include "beta_quadrature.hpp"
+#include "digamma.hpp"
 
 namespace reparam::REPARAM_ARCH::beta {
 
@@ -82,18 +82,20 @@ template <int STEPS> inline D by_fraction(D a, D b, Place at, D log_x) {
 struct Depth {
   int steps;
   double rate, rate_below;
+
+  // A step shrinks the error by r where d / c^2 is r / (1 - r)^2, or -r / (1 + r)^2.
+  constexpr double most() const { return rate / ((1 - rate) * (1 - rate)); }
+  constexpr double least() const { return -rate_below / ((1 + rate_below) * (1 + rate_below)); }
 };
 
-// Whether that is deep enough. A step shrinks the error by r where d / c^2 is r / (1 - r)^2, or -r / (1 + r)^2.
-template <Depth DEPTH> inline auto converges(const Side &side) {
-  constexpr double M = 0.5 * DEPTH.steps;
-  constexpr double MOST = DEPTH.rate / ((1 - DEPTH.rate) * (1 - DEPTH.rate));
-  constexpr double LEAST = -DEPTH.rate_below / ((1 + DEPTH.rate_below) * (1 + DEPTH.rate_below));
-  const D p = side.p + 1.0, q = side.q, divisor = p + (2 * M - 1), left = q - M;
-  const D t = M * side.x * (left + with_sign_of<double>(splat(1.0), left));  // no smaller where q - m changes sign
-  const D c = fma(p * side.y - (q - 1.0) * side.x + 2 * M, divisor, 2.0 * t);
+// Whether that is deep enough.
+inline auto converges(const Side &side, const Depth &depth) {
+  const double m = 0.5 * depth.steps;
+  const D p = side.p + 1.0, q = side.q, divisor = p + (2 * m - 1), left = q - m;
+  const D t = m * side.x * (left + with_sign_of<double>(splat(1.0), left));  // no smaller where q - m changes sign
+  const D c = fma(p * side.y - (q - 1.0) * side.x + 2 * m, divisor, 2.0 * t);
   const D d = t * fma((p + q - 1.0) * side.x, divisor, -t), square = c * c;
-  return (d <= MOST * square) & (d >= LEAST * square);
+  return (d <= depth.most() * square) & (d >= depth.least() * square);
 }
 
 }  // namespace reparam::REPARAM_ARCH::beta

@@ -4,46 +4,12 @@
 // fraction and their charts do not reach, at the ends of the floats.
 #pragma once
 
+#include "digamma.hpp"
 #include "tail_pieces.hpp"
 
 namespace reparam::REPARAM_ARCH::beta {
 
 constexpr int NODES = 56;
-
-// A sum of COUNT reciprocals of (a + k)(a + b + k), from k = FIRST on, as one quotient; given a (a + b) and 2 a + b.
-struct Quotient {
-  D above, below;
-};
-template <int FIRST, int COUNT> inline Quotient sum_of_reciprocals(D product, D sum) {
-  if constexpr (COUNT == 1) {
-    return {splat(1.0), fma(sum + double(FIRST), splat(double(FIRST)), product)};
-  } else {
-    const Quotient low = sum_of_reciprocals<FIRST, COUNT / 2>(product, sum);
-    const Quotient high = sum_of_reciprocals<FIRST + COUNT / 2, COUNT - COUNT / 2>(product, sum);
-    return {fma(low.above, high.below, high.above * low.below), low.below * high.below};
-  }
-}
-
-template <int GROUP, int FIRST = 0> inline D recurrence_steps(D product, D sum) {
-  const Quotient group = sum_of_reciprocals<FIRST, GROUP>(product, sum);
-  const D steps = group.above / group.below;
-  if constexpr (FIRST + GROUP < DIGAMMA_SHIFT)
-    return steps + recurrence_steps<GROUP, FIRST + GROUP>(product, sum);
-  else
-    return steps;
-}
-
-// psi(a + b) - psi(a), to relative precision however small b / a is. One division serves GROUP steps of the recurrence,
-// GROUP a divisor of DIGAMMA_SHIFT, while (a (a + b))^GROUP is in the range of the floats.
-template <int GROUP> inline D digamma_difference(D a, D b) {
-  const D total = a + b, near = a + double(DIGAMMA_SHIFT), far = near + b;
-  const D inverse_near = 1.0 / near, inverse_far = 1.0 / far;
-  const D slope = recurrence_steps<GROUP>(a * total, a + total) + asymptotic_slope(inverse_near, inverse_far);
-  // log(1 + share), with what rounds away of 1 + share.
-  const D share = b * inverse_near, sum = share + 1.0;
-  const D lost = share < 1.0 ? share - (sum - 1.0) : 1.0 - (sum - share);
-  return fma(b, slope, fma(lost, near * inverse_far, log_normal_range<double>(sum)));
-}
 
 // How far below u the density of logit Beta(p, q) must be followed. It only places the nodes, and need not be exact.
 inline D tail_length(D p, D q, D u, const Logistic &at) {

@@ -4,6 +4,7 @@
 // tail beyond t elsewhere, on the axis w = asinh(t / sqrt(nu)).
 #pragma once
 
+#include "digamma.hpp"
 #include "tail_pieces.hpp"
 #include "wide.hpp"
 

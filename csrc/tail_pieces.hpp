@@ -10,7 +10,6 @@ using D = V<double>;
 
 // What lies beyond this drop of a log-density is below the rounding error of what is kept.
 constexpr double DROP = 40;
-constexpr int DIGAMMA_SHIFT = 10;
 
 // log x, log(1 - x), x and 1 - x at the logit u.
 struct Logistic {
@@ -21,20 +20,6 @@ inline Logistic logistic(D u) {
   const D e = exp<double>(-absolute<double>(u)), l = log1p<double>(e), r = 1.0 / (1.0 + e);
   const auto right = u > 0.0;
   return {minimum(u, D{}) - l, minimum(-u, D{}) - l, right ? r : e * r, right ? e * r : r};
-}
-
-// (psi(y) - log y - psi(x) + log x) / (y - x), given 1 / x and 1 / y; for x and y from DIGAMMA_SHIFT on.
-inline D asymptotic_slope(D inverse_x, D inverse_y) {
-  constexpr double SERIES[] = {1. / 12, -1. / 120, 1. / 252, -1. / 240, 1. / 132, -691. / 32760, 1. / 12};
-  const D product = inverse_x * inverse_y, x = inverse_x * inverse_x, y = inverse_y * inverse_y;
-  // (x^k - y^k) / (x - y), and y^k.
-  D quotient = splat(1.0), power = y, series = splat(SERIES[0]);
-  for (int k = 1; k < 7; k++) {
-    quotient = fma(x, quotient, power);
-    power *= y;
-    series = fma(quotient, splat(SERIES[k]), series);
-  }
-  return product * fma(series, inverse_x + inverse_y, splat(0.5));
 }
 
 // r - log(1 + r) without cancellation, given an accurate log(1 + r) for r away from 0.

@@ -67,8 +67,9 @@ def truncated(coefficients: Balls, budget: float) -> Staircase:
     ends = np.where(sizes > floor, np.arange(1, sizes.shape[-1] + 1), 0).max(-1)
     for axis in range(ends.ndim):
         ends = np.flip(np.maximum.accumulate(np.flip(ends, axis), axis), axis)
-    kept = np.arange(sizes.shape[-1]) < ends[..., None]
-    return Staircase(np.where(kept, coefficients, arb(0)), ends)
+    kept = coefficients.copy()
+    kept[np.arange(sizes.shape[-1]) >= ends[..., None]] = arb(0)
+    return Staircase(kept, ends)
 
 
 def monomials(chart: Staircase) -> Iterator[tuple[tuple[int, ...], list[float]]]:
