@@ -103,6 +103,7 @@ def test_one_sided_by_default() -> None:
 
 def test_of_one_of_ours() -> None:
     d = Truncated(JohnsonSU(torch.tensor(0.3), 1.5), -1.0, 2.0)
+    assert repr(d).startswith("Truncated(JohnsonSU(skewness: 0.3")
     assert d.support.check(d.rsample((100,))).all()
 
 

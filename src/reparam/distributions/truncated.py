@@ -103,6 +103,9 @@ class Truncated(ReparamDistribution):
         new.base = self.base.expand(torch.Size(batch_shape))
         return new
 
+    def __repr__(self) -> str:
+        return super().__repr__().replace("(", f"({self.base}, ", 1)
+
     @constraints.dependent_property(is_discrete=False, event_dim=0)
     def support(self) -> constraints.Constraint:
         """The closed interval from low to high."""
