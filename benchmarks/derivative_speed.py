@@ -2,8 +2,9 @@
 
 Geometric means of CPU time of one thread, in turn with torch. The Gamma's over concentrations .05, .3, 1.5, 3, 8, 30,
 1000, log-uniform(.01, 1e3) and uniform(.5, 5), against `torch._standard_gamma_grad`; on AVX-512 the claim is 1/2.5 and
-1/6. The Beta's over the pairs below, against `torch._dirichlet_grad`, per number: torch differentiates all components,
-ours one. On AVX-512 the claim is 1/2.5.
+1/6. Beside them, without a claim: `jax.lax.random_gamma_grad` where JAX is installed, and the time to read and write as
+many bytes. The Beta's over the pairs below, against `torch._dirichlet_grad`, per number: torch differentiates all
+components, ours one. On AVX-512 the claim is 1/2.5.
 
     python benchmarks/derivative_speed.py        # writes benchmarks/results/derivative_speed.json
 """
@@ -15,12 +16,15 @@ import json
 import math
 import pathlib
 import statistics
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
 import reparam as rp
 from paired import Ratio, compare, machine
+from peers import PerNumber, jax_gamma, stream, versions
 from reparam.special import beta_dx_dconcentration1, gamma_dx_dconcentration
 
 RESULTS = pathlib.Path(__file__).resolve().parent / "results" / "derivative_speed.json"
@@ -44,18 +48,46 @@ def concentrations() -> dict[str, Tensor]:
     }
 
 
-def gamma(dtype: torch.dtype) -> dict[str, Ratio]:
-    rows = {}
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One concentration: ours against torch's, JAX's time and the limit that memory sets."""
+
+    ratio: Ratio
+    jax: PerNumber | None
+    stream: PerNumber
+
+    def report(self, name: str) -> str:
+        """The ratio's line, and one for what stands beside it."""
+        jax = "not installed" if self.jax is None else f"{self.jax}, {self.jax.middle / self.ours:.0f} times ours"
+        share = self.stream.middle / self.ours
+        return (
+            f"{self.ratio.report(name, 1.1)}\n"
+            f"    {self.ours:.2f} ns a number; JAX: {jax}; bytes alone: {self.stream}, {share:.0%} of ours"
+        )
+
+    @property
+    def ours(self) -> float:
+        """Nanoseconds a number."""
+        return self.ratio.ours / N * 1e9
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for the results' file."""
+        beside = {"jax": self.jax, "stream": self.stream}
+        parts = {name: None if part is None else dataclasses.asdict(part) for name, part in beside.items()}
+        return dataclasses.asdict(self.ratio) | parts
+
+
+def gamma(dtype: torch.dtype) -> Iterator[tuple[str, Row]]:
     for name, a in concentrations().items():
         a = a.to(dtype)
         x = torch._standard_gamma(a).clamp(min=torch.finfo(dtype).tiny)
-        rows[name] = compare(
+        ratio = compare(
             lambda a=a, x=x: gamma_dx_dconcentration(a, x),
             lambda a=a, x=x: torch._standard_gamma_grad(a, x),
             calls=1,
             pairs=15,
         )
-    return rows
+        yield name, Row(ratio, jax_gamma(a, x), stream(a, x))
 
 
 def pairs() -> dict[str, Tensor]:
@@ -100,23 +132,27 @@ def summary(rows: dict[str, Ratio], limit: float) -> None:
 
 def main() -> None:
     torch.set_num_threads(1)
-    print(machine(), "|", rp.info().kernels)
+    head = f"{machine()}; {versions()}"
+    print(head, "|", rp.info().kernels)
     results: dict[str, object] = {
-        "machine": machine(),
+        "machine": head,
         "kernels": rp.info().kernels,
         "elements": N,
         "beta elements": BETAS_TIMED,
     }
-    for law, measure, limits in (
-        ("Gamma", gamma, LIMITS),
-        ("Beta", beta, dict.fromkeys(LIMITS, BETA_LIMIT)),
-    ):
-        for dtype, limit in limits.items():
-            rows, kind = measure(dtype), str(dtype)[6:]
-            for name, ratio in rows.items():
-                print(ratio.report(f"{law}({name}) derivative, {kind}", 1.1))
-            summary(rows, limit)
-            results[f"{law.lower()} {kind}"] = {name: dataclasses.asdict(ratio) for name, ratio in rows.items()}
+    for dtype, limit in LIMITS.items():
+        kind, rows = str(dtype)[6:], {}
+        for name, row in gamma(dtype):
+            rows[name] = row
+            print(row.report(f"Gamma({name}) derivative, {kind}"))
+        summary({name: row.ratio for name, row in rows.items()}, limit)
+        results[f"gamma {kind}"] = {name: row.as_dict() for name, row in rows.items()}
+    for dtype in LIMITS:
+        kind, betas = str(dtype)[6:], beta(dtype)
+        for name, ratio in betas.items():
+            print(ratio.report(f"Beta({name}) derivative, {kind}", 1.1))
+        summary(betas, BETA_LIMIT)
+        results[f"beta {kind}"] = {name: dataclasses.asdict(ratio) for name, ratio in betas.items()}
     RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 
 

@@ -7,7 +7,9 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
+from torch.distributions import Gamma
 
+import reparam as rp
 from reparam.kernels import native
 from reparam.special import (
     beta_dlogit_dconcentration0,
@@ -177,3 +179,18 @@ def test_student_t_and_von_mises_at_their_ends():
     value = von_mises_dx_dconcentration(kappa, x)
     torch.testing.assert_close(value[:2], reference(von_mises_dx_dconcentration, kappa[:2], x[:2]))
     assert value[2:].isnan().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+@pytest.mark.parametrize("build", ["both", "a rate that repeats", "a rate without a gradient", "many samples"])
+def test_the_short_way_back_through_a_gamma_is_the_long_one(build, dtype):
+    """A backward pass in one kernel, against one that can itself be differentiated, and so asks torch for each step."""
+    a = (0.5 + 3 * torch.rand(3000, dtype=dtype)).requires_grad_()
+    b = torch.tensor(1.7, dtype=dtype) if build != "both" else 0.5 + torch.rand(3000, dtype=dtype)
+    if build != "a rate without a gradient":
+        b.requires_grad_()
+    x = rp.rsample(Gamma(a, b), (2,) if build == "many samples" else ())
+    wanted = [t for t in (a, b) if t.requires_grad]
+    for flow in (torch.rand_like(x), torch.ones_like(x[..., :1]).expand_as(x)):
+        short = torch.autograd.grad(x, wanted, flow, retain_graph=True)
+        torch.testing.assert_close(short, torch.autograd.grad(x, wanted, flow, create_graph=True))
