@@ -1,8 +1,8 @@
 """Claim: the recipe's VAE step costs at most 1.05 times plain torch's and less than Pyro's, and learns as well as each.
 
-Everyone trains the same networks, 784-400-20, on Fashion-MNIST binarised anew in each step, with batches of 100, Adam at
-1e-3 and one thread, from the same first weights. A step takes the images out of the data, binarises them, and moves the
-weights: the recipe's is the step of `reparam train vae`, with its keyed noise and its engine; the peers' are
+Everyone trains the same networks, 784-400-20, on Fashion-MNIST binarised anew in each step, with batches of 100, Adam
+at 1e-3 and one thread, from the same first weights. A step takes the images out of the data, binarises them, and moves
+the weights: the recipe's is the step of `reparam train vae`, with its keyed noise and its engine; the peers' are
 
 * plain torch: bare tensors, with the closed-form divergence, as one writes it who never changes his prior; once with
   Adam as torch makes it by default, and once with the fused Adam that the recipe asks for;
@@ -10,9 +10,9 @@ weights: the recipe's is the step of `reparam train vae`, with its keyed noise a
   divergence is the closed form; its validation is off;
 * pythae: its `VAE` with an encoder and a decoder of its base classes, forward, backward and Adam without its trainer.
 
-Times are of CPU, in turn and pair by pair. Then everyone trains for some epochs from each seed, and one function measures
-all the networks on the same binarised test images: the bound from 16 samples an image. Peers that are not installed are
-named and left out.
+Times are of CPU, in turn and pair by pair. Then everyone trains for some epochs from each seed, and one function
+measures all the networks on the same binarised test images: the bound from 16 samples an image. Peers that are not
+installed are named and left out.
 
     pip install pyro-ppl==1.9.2 pythae==0.1.2
     python benchmarks/vae_against_peers.py

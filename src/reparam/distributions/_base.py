@@ -14,7 +14,7 @@ from torch.distributions.utils import broadcast_all
 from reparam.checks import all_true, summary, values_visible
 from reparam.errors import InvalidArgument
 from reparam.noise import BoundNoise
-from reparam.pathwise import rsample
+from reparam.pathwise import parameter_like, rsample
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -44,6 +44,8 @@ class ReparamDistribution(Distribution):
         validate_args: bool | None = None,
     ) -> None:
         super().__init__(batch_shape, event_shape, validate_args=False)
+        if self.has_rsample:
+            parameter_like(self)  # integers would round every result: dtypes are checked, whatever `validate_args`
         self._validate_args = validate_args is not False
         if self._validate_args and values_visible():
             self._check_arguments()
@@ -130,13 +132,14 @@ def broadcast(owner: str, **parameters: Tensor | float) -> tuple[Tensor, ...]:
     except (RuntimeError, ValueError):
         raise InvalidArgument(
             f"{owner}: parameters must be numbers or tensors that broadcast against each other",
-            received=", ".join(f"{name} {_describe(value)}" for name, value in parameters.items()),
+            received=", ".join(described(name, value) for name, value in parameters.items()),
             instead="parameters whose trailing dimensions are equal or 1",
         ) from None
 
 
-def _describe(value: Tensor | float) -> str:
-    return f"of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+def described(name: str, value: object) -> str:
+    """A parameter for an error message: its shape where it has one."""
+    return f"{name} of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"{name} = {value!r}"
 
 
 def _in_at_least(wide: torch.dtype) -> Callable[[_M], _M]:
@@ -177,6 +180,11 @@ def at_value(method: _M) -> _M:
         return compute(dist, value)
 
     return checked  # type: ignore[return-value]  # as above
+
+
+def within_support(dist: ReparamDistribution, value: Tensor, log_density: Tensor) -> Tensor:
+    """The log-density, minus infinity outside the support: what torch answers there without validation."""
+    return torch.where(dist.support.check(value), log_density, -torch.inf)
 
 
 def at_probability(method: _M) -> _M:

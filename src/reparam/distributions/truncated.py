@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.distributions import Cauchy, Distribution, Laplace, Normal, constraints
 
 from reparam.checks import all_true, summary
-from reparam.distributions._base import ReparamDistribution, broadcast
+from reparam.distributions._base import ReparamDistribution, at_probability, broadcast, within_support
 from reparam.distributions._normal import ndtr
 from reparam.errors import InvalidArgument, UnsupportedTransform
 from reparam.noise import BoundNoise
@@ -111,14 +111,16 @@ class Truncated(ReparamDistribution):
         """The logarithm of the density."""
         if self._validate_args:
             self._validate_sample(value)
-        return self.base.log_prob(value) - _Interval(self).mass.log()
+        log_density = self.base.log_prob(value.clamp(self.low, self.high)) - _Interval(self).mass.log()
+        return within_support(self, value, log_density)
 
     def cdf(self, value: Tensor) -> Tensor:
         """The distribution function."""
         if self._validate_args:
             self._validate_sample(value)
-        return _Interval(self).share_below(value)
+        return _Interval(self).share_below(value.clamp(self.low, self.high))
 
+    @at_probability
     def icdf(self, value: Tensor) -> Tensor:
         """The quantile function."""
         return _Interval(self).quantile(value)

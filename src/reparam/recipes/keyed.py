@@ -9,11 +9,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from reparam.noise import Philox
+from reparam.noise.philox import PhiloxStream
 from reparam.recipes.machine import Machine
 
 BINARISATION = 0xFFFE  # the variable of its noise, which no latent has
@@ -48,20 +50,40 @@ class Share:
         step = torch.full((), self.step, device=index.device)
         return Philox(self.seed, step, index, variable)
 
-    def stream(self) -> torch.Generator:
-        """A generator of torch's own, for draws that consume an unknown number of bits; another one on each process."""
-        return torch.Generator(self.rows.device).manual_seed(_key(self.seed, self.step, self.first, 1))
+    def particles(self) -> Particles:
+        """The same for draws of shape (particles, rows, ...), however many particles an estimator asks for."""
+        return Particles(self)
 
     def bernoulli(self, probabilities: Tensor) -> Tensor:
         """Zeros and ones of the given probabilities, shape (rows, columns): dynamic binarisation.
 
-        Keyed like the noise of latents, by the place in the global batch: with the native kernels a third of the time of
-        `torch.bernoulli`, without them twice.
+        Keyed like the noise of latents, by the place in the global batch: a third of the time of `torch.bernoulli` with
+        the native kernels, twice its time without them.
         """
         if len(self.rows) == 0:
             return probabilities
         noise = Philox(self.seed, self.step, self.first, BINARISATION).bind(probabilities.shape)
         return noise.uniform(probabilities.shape, probabilities.dtype, probabilities.device).lt_(probabilities)
+
+
+@dataclasses.dataclass(frozen=True)
+class Particles:
+    """Noise for estimators, keyed by each row's place over all processes and the number of the particle."""
+
+    share: Share
+
+    def bind(self, sample_shape: torch.Size) -> PhiloxStream:
+        """A source for the draws of one expectation."""
+        return _ParticleStream(self.share.noise(), share=self.share)
+
+
+@dataclasses.dataclass
+class _ParticleStream(PhiloxStream):
+    share: Share = dataclasses.field(kw_only=True)
+
+    def index(self, shape: Sequence[int]) -> Tensor:
+        share = self.share
+        return _places(share.first, len(share.rows), share.total, shape[0], share.rows.device)
 
 
 @functools.lru_cache(maxsize=16)
