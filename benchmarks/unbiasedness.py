@@ -5,7 +5,7 @@ figure is the largest error of any component in standard errors, against the sum
 of the whole suite, a false alarm in ten thousand runs. The last row is the control: a relaxed coin, whose
 bias the same test must see.
 
-    python benchmarks/unbiasedness.py                          # an hour
+    python benchmarks/unbiasedness.py                          # four minutes of CPU time
     python benchmarks/unbiasedness.py --draws 10000 --only RELAX
 """
 
