@@ -82,6 +82,8 @@ def _held(dist: Distribution, name: str) -> object:
 
 def wrapped(dist: Distribution) -> Sequence[Distribution]:
     """The distributions a composite one is made of: its base, its components, its mixing weights."""
+    if type(dist) is Independent:
+        return (dist.base_dist,)
     return [value for value in dist.__dict__.values() if isinstance(value, Distribution)]
 
 

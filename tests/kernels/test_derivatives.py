@@ -123,6 +123,35 @@ def test_gamma_at_the_ends_of_the_floats(function, dtype):
     torch.testing.assert_close(function(a, u), reference(function, a, u), rtol=rtol, atol=0, equal_nan=True)
 
 
+def edges_of_the_beta_charts() -> tuple[Tensor, Tensor, Tensor]:
+    """Both sides of every boundary in the first concentration, and of the ends in log(x / mean)."""
+    firsts = torch.tensor([20.0, 48.0, 200.0], dtype=F64)
+    firsts = torch.cat([firsts.nextafter(torch.zeros(3, dtype=F64)), firsts])
+    ends = torch.tensor([0.11221, 3.6011, 0.28651, 2.3988, 0.56979, 1.5979], dtype=F64)
+    ratios = torch.cat([ends * (1 - 1e-12), ends, ends * (1 + 1e-12)])
+    a, b, ratio = torch.cartesian_prod(firsts, torch.tensor([1e-3, 2.0, 50.0, 1e6], dtype=F64), ratios).unbind(-1)
+    x = ratio * a / (a + b)
+    return a[x < 1], b[x < 1], x[x < 1]
+
+
+def test_beta_at_the_edges_of_its_charts():
+    a, b, x = edges_of_the_beta_charts()
+    assert a.numel() > 250
+    for function in (beta_dx_dconcentration1, beta_dlogit_dconcentration1):
+        at = x if function is beta_dx_dconcentration1 else torch.logit(x)
+        torch.testing.assert_close(function(a, b, at), reference(function, a, b, at), rtol=1e-12, atol=0)
+
+
+def test_beta_where_its_logit_leaves_the_floats():
+    # At tiny concentrations most of the mass is where x or 1 - x underflows.
+    a, b, u = (
+        torch.tensor(v, dtype=F64) for v in ([1e-3, 1e-3, 0.02, 30.0, 1e3], [1e-3, 2.0, 1e-3, 1e-3, 1e-2], 800.0)
+    )
+    for logit in (u, -u, 5 * u, -5 * u):
+        wanted = reference(beta_dlogit_dconcentration1, a, b, logit)
+        torch.testing.assert_close(beta_dlogit_dconcentration1(a, b, logit), wanted, rtol=1e-12, atol=0)
+
+
 def test_beta_at_its_ends():
     a, b, u = torch.cartesian_prod(
         *(

@@ -13,7 +13,7 @@ import reparam as rp
 from instruction_sets import INSTRUCTION_SETS, instruction_set, needs_kernels
 from reparam.kernels import noise as kernels
 from reparam.kernels.noise import Place, philox_noise
-from reparam.noise import Philox, as_source
+from reparam.noise import Philox, as_source, philox
 from reparam.noise.quantile import QuantileStream
 
 pytestmark = needs_kernels
@@ -99,6 +99,12 @@ def test_a_child_of_fork_draws_the_same():
         torch.set_num_threads(before)
 
 
+@pytest.fixture
+def small_draws_too(monkeypatch):
+    monkeypatch.setattr(philox, "_WORTH_MAKING_ANEW", 0)
+
+
+@pytest.mark.usefixtures("small_draws_too")
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_fused_normal_is_its_composition(dtype):
     loc, scale = torch.randn(3, 1, dtype=dtype), torch.rand(500, dtype=dtype)
@@ -107,6 +113,7 @@ def test_the_fused_normal_is_its_composition(dtype):
     assert torch.equal(z, loc + by_kernel(Philox(5), "normal", shape, dtype) * scale)
 
 
+@pytest.mark.usefixtures("small_draws_too")
 def test_the_fused_normal_saves_nothing_and_differentiates_to_any_order():
     loc = torch.randn(3, 5, dtype=torch.float64, requires_grad=True)
     scale = torch.rand(5, dtype=torch.float64, requires_grad=True)
@@ -126,8 +133,10 @@ def test_the_fused_normal_saves_nothing_and_differentiates_to_any_order():
     torch.testing.assert_close(slopes, expected)
 
 
-def test_backward_makes_the_noise_of_its_forward_pass():
+@pytest.mark.parametrize("least", [0, 5])
+def test_backward_makes_the_noise_of_its_forward_pass(least, monkeypatch):
     """A step or an index that moves on in place, as in a training loop, changes no gradient of the step before."""
+    monkeypatch.setattr(philox, "_WORTH_MAKING_ANEW", least)
     step, index, scale = torch.tensor(3), torch.arange(4), torch.ones(4, requires_grad=True)
     z = rp.rsample(torch.distributions.Normal(0.0, scale), noise=Philox(5).at(step, index=index))
     step += 1
@@ -136,6 +145,7 @@ def test_backward_makes_the_noise_of_its_forward_pass():
     assert torch.equal(scale.grad, z.detach())
 
 
+@pytest.mark.usefixtures("small_draws_too")
 def test_the_transforms_and_the_compiler_see_one_operation():
     def draw(loc, step):
         return rp.rsample(torch.distributions.Normal(loc, 2.0, validate_args=False), noise=Philox(5).at(step))

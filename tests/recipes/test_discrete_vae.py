@@ -16,6 +16,7 @@ from reparam import testing
 from reparam.errors import InvalidArgument
 from reparam.recipes.data import load
 from reparam.recipes.discrete_vae import Config, DiscreteVAE, build, estimator_named, held_out, restore, train
+from reparam.recipes.keyed import Share
 
 QUIET = Console(quiet=True)
 SERVED = [
@@ -34,6 +35,36 @@ SERVED = [
 def tiny(family: str, estimator: str, **options) -> DiscreteVAE:
     config = Config(family=family, estimator=estimator, latent=2, levels=3, network="linear", **options)
     return build(config, load("digits"))
+
+
+ESTIMATED = [
+    *SERVED,
+    ("bernoulli", "ARM"),
+    ("bernoulli", "REBAR"),
+    ("bernoulli", "RELAX(2)"),
+    ("bernoulli", "RODEO"),
+    ("bernoulli", "Unordered(3)"),
+    ("bernoulli", "SumAndSample(3)"),
+    ("categorical", "ARMS(3)"),
+    ("categorical", "GumbelRao(0.5, samples=3)"),
+    ("poisson", "LeaveOneOut(2)"),
+]
+
+
+@pytest.mark.parametrize(("family", "estimator"), ESTIMATED)
+def test_three_processes_see_the_noise_of_one(family, estimator):
+    """Whatever noise an estimator asks for: bounds and gradients of the parts of a batch are those of the whole."""
+    model = tiny(family, estimator)
+    images = load("digits").train_images[:7].flatten(1).round()
+
+    def trained(processes: int) -> tuple[Tensor, Tensor]:
+        rows = torch.arange(7).tensor_split(processes)
+        shares = [Share(part, int(part[0]), total=7, step=3, seed=5) for part in rows]
+        bounds = torch.cat([model.bound(images[share.rows], share.particles()) for share in shares])
+        return bounds, torch.autograd.grad(bounds.sum(), first(model).weight)[0]
+
+    for one, three in zip(trained(1), trained(3), strict=True):
+        torch.testing.assert_close(three, one, rtol=1e-5, atol=1e-4)
 
 
 def first(model: DiscreteVAE) -> torch.nn.Linear:

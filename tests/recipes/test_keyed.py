@@ -80,5 +80,3 @@ def test_binarisation_has_its_probabilities_and_no_memory():
     centred, other = first - probabilities, second - probabilities
     for values in (centred, centred * other, centred[1:] * centred[:-1], centred[:, 1:] * centred[:, :-1]):
         assert (test := testing.z_test(values.flatten(), 0.0)).passed, test
-    blocks = centred[: 15 * keyed.BLOCK].unflatten(0, (15, keyed.BLOCK))
-    assert (test := testing.z_test((blocks[1:] * blocks[:-1]).flatten(), 0.0)).passed, test

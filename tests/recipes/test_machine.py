@@ -30,6 +30,19 @@ def test_the_gradient_is_that_of_the_mean_over_the_batch(of, scale):
     torch.testing.assert_close(module.weight.grad, scale * x.mean(0, keepdim=True))
 
 
+def test_mixed_precision_is_that_of_the_forward_pass_alone():
+    seen = []
+
+    def loss(module: nn.Module, x: Tensor) -> Tensor:
+        seen.append(module(x))
+        return seen[-1].squeeze(-1)
+
+    module = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(module.parameters(), lr=0.0)
+    Machine(Settings(precision="bf16-mixed")).learner(module, loss, optimizer).step(torch.ones(4, 2))
+    assert (seen[0].dtype, module.weight.grad.dtype) == (torch.bfloat16, torch.float32)
+
+
 def test_the_gradient_is_clipped():
     module = nn.Linear(2, 1)
     learner(module, torch.optim.SGD, clip=0.5).step(torch.full((4, 2), 9.0))

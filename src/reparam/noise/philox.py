@@ -18,6 +18,8 @@ from reparam.noise.variates import variate
 # The variable that no user's can be: its words scramble Sobol points.
 SCRAMBLING = 0xFFFF
 _REQUESTS = 1 << 16
+# Elements of a draw on a CPU from which on its noise is worth making twice so as not to be stored: 256 KiB in float32.
+_WORTH_MAKING_ANEW = 1 << 16
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -112,7 +114,7 @@ class PhiloxStream(QuantileStream):
     def cells(self, shape: Sequence[int], width: int, device: torch.device) -> Tensor:
         """The next request's integers: one word each, or 53 bits of two."""
         value, tag = self.value, self._next_tag()
-        rows = rows_of(value.index, shape, device)
+        rows = rows_of(self.index(shape), shape, device)
         per_cell = 2 if width > 32 else 1
         count = math.prod(shape[rows.ndim :]) * per_cell
         words = random_words(rows, count, seed=value.seed, step=value.step, tag=tag)
@@ -140,8 +142,9 @@ class PhiloxStream(QuantileStream):
         return kernels.noise("exponential", shape, dtype, self.place(shape), device)
 
     def scaled_normal(self, loc: Tensor, scale: Tensor, shape: Sequence[int]) -> Tensor:
-        """The sum `loc + scale * eps`; where a kernel serves, backward makes eps anew instead of having stored it."""
-        if loc.dtype != scale.dtype or not self._has_kernel("normal", scale.dtype, scale.device):
+        """The sum `loc + scale * eps`; in a large draw by a kernel, backward makes eps anew, so that none is stored."""
+        small = scale.device.type == "cpu" and math.prod(shape) < _WORTH_MAKING_ANEW
+        if small or loc.dtype != scale.dtype or not self._has_kernel("normal", scale.dtype, scale.device):
             return loc + self.normal(shape, scale.dtype, scale.device) * scale
         return kernels.scaled_normal(loc, scale, shape, self.place(shape))
 
@@ -151,9 +154,13 @@ class PhiloxStream(QuantileStream):
 
     def place(self, shape: Sequence[int]) -> kernels.Place:
         """The next request's place in the stream."""
-        value = self.value
-        check_index(value.index, shape)
-        return kernels.Place(value.seed, value.step, self._next_tag(), value.index)
+        value, index = self.value, self.index(shape)
+        check_index(index, shape)
+        return kernels.Place(value.seed, value.step, self._next_tag(), index)
+
+    def index(self, shape: Sequence[int]) -> int | Tensor:
+        """That of a request's rows."""
+        return self.value.index
 
     def _has_kernel(self, law: str, dtype: torch.dtype, device: torch.device) -> bool:
         return kernels.serves(law, dtype, device, self.value.step, self.value.index)

@@ -37,6 +37,7 @@ from torch.distributions import Bernoulli, Binomial, Distribution, Independent, 
 import reparam as rp
 from reparam.errors import InvalidArgument
 from reparam.estimators import Estimator
+from reparam.noise import Noise
 from reparam.recipes import engine, pictures
 from reparam.recipes.data import Dataset, load
 from reparam.recipes.engine import Figures, Machine, RunFolder, require
@@ -216,7 +217,7 @@ class DiscreteVAE(nn.Module):
             -1
         )
 
-    def bound(self, images: Tensor, noise: torch.Generator | None = None) -> Tensor:
+    def bound(self, images: Tensor, noise: Noise = None) -> Tensor:
         """The bound, one number for each image, with the gradient that the estimator makes."""
         posterior = self.posterior(images)
         return rp.objectives.elbo(
@@ -319,14 +320,14 @@ class Training(engine.Training):
         # The threads of a small model would only wait for each other.
         self.threads = 1 if self.images.shape[1] <= SMALL_PIXELS else None
 
-    def _loss(self, model: DiscreteVAE, images: Tensor, noise: torch.Generator) -> Tensor:
+    def _loss(self, model: DiscreteVAE, images: Tensor, noise: Noise) -> Tensor:
         return -model.bound(images, noise)
 
     def step(self, step: int) -> Figures:
         """One global batch, binarised anew."""
         share = self.order.share(step)
         images = share.bernoulli(self.images[share.rows])
-        return {"train_elbo": -self.learner.step(images, share.stream(), of=share.total)}
+        return {"train_elbo": -self.learner.step(images, share.particles(), of=share.total)}
 
     def evaluate(self, step: int) -> Figures:
         """The bound of the test images, from one sample each."""

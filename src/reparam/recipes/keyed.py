@@ -7,15 +7,18 @@ processes sees the data, the binarisation and the latent noise of the run on one
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from reparam.noise import Philox
+from reparam.noise.philox import PhiloxStream
 from reparam.recipes.machine import Machine
 
-BLOCK = 32  # rows of a global batch whose binarisation comes from one seeding of torch's generator
+BINARISATION = 0xFFFE  # the variable of its noise, which no latent has
 _WORD = 2**64 - 1
 
 
@@ -42,39 +45,52 @@ class Share:
 
         Several random variables of one step take a `variable` each.
         """
-        index = self.first + torch.arange(len(self.rows), device=self.rows.device)
-        if samples is not None:
-            index = index + self.total * torch.arange(samples, device=index.device).unsqueeze(-1)
+        index = _places(self.first, len(self.rows), self.total, samples, self.rows.device)
         # A tensor is data to a compiled step, which an int would compile anew.
         step = torch.full((), self.step, device=index.device)
         return Philox(self.seed, step, index, variable)
 
-    def stream(self) -> torch.Generator:
-        """A generator of torch's own, for draws that consume an unknown number of bits; another one on each process."""
-        return torch.Generator(self.rows.device).manual_seed(_key(self.seed, self.step, self.first, 1))
+    def particles(self) -> Particles:
+        """The same for draws of shape (particles, rows, ...), however many particles an estimator asks for."""
+        return Particles(self)
 
     def bernoulli(self, probabilities: Tensor) -> Tensor:
         """Zeros and ones of the given probabilities, shape (rows, columns): dynamic binarisation.
 
-        From torch's own generator, seeded for each block of rows: at hundreds of pixels an image that is faster than a
-        counter for each number. A process draws whole blocks, of which it may use a part.
+        Keyed like the noise of latents, by the place in the global batch: a third of the time of `torch.bernoulli` with
+        the native kernels, twice its time without them.
         """
         if len(self.rows) == 0:
             return probabilities
-        columns, stream = probabilities.shape[-1], torch.Generator(probabilities.device)
-        blocks = range(self.first // BLOCK, (self.first + len(self.rows) - 1) // BLOCK + 1)
-        drawn = [
-            torch.rand(
-                (BLOCK, columns),
-                generator=stream.manual_seed(_key(self.seed, self.step, block)),
-                dtype=probabilities.dtype,
-                device=probabilities.device,
-            )
-            for block in blocks
-        ]
-        skipped = self.first - blocks.start * BLOCK
-        mine = torch.cat(drawn)[skipped : skipped + len(self.rows)]
-        return (mine < probabilities).to(probabilities.dtype)
+        noise = Philox(self.seed, self.step, self.first, BINARISATION).bind(probabilities.shape)
+        return noise.uniform(probabilities.shape, probabilities.dtype, probabilities.device).lt_(probabilities)
+
+
+@dataclasses.dataclass(frozen=True)
+class Particles:
+    """Noise for estimators, keyed by each row's place over all processes and the number of the particle."""
+
+    share: Share
+
+    def bind(self, sample_shape: torch.Size) -> PhiloxStream:
+        """A source for the draws of one expectation."""
+        return _ParticleStream(self.share.noise(), share=self.share)
+
+
+@dataclasses.dataclass
+class _ParticleStream(PhiloxStream):
+    share: Share = dataclasses.field(kw_only=True)
+
+    def index(self, shape: Sequence[int]) -> Tensor:
+        share = self.share
+        return _places(share.first, len(share.rows), share.total, shape[0], share.rows.device)
+
+
+@functools.lru_cache(maxsize=16)
+def _places(first: int, rows: int, total: int, samples: int | None, device: torch.device) -> Tensor:
+    """The keys of (rows, ...) or (samples, rows, ...) draws: the same in every full batch, and read only."""
+    index = first + torch.arange(rows, device=device)
+    return index if samples is None else index + total * torch.arange(samples, device=device).unsqueeze(-1)
 
 
 class Order:

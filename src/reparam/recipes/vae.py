@@ -261,7 +261,7 @@ class Training(engine.Training):
         self.test_images = self.dataset.test_images.flatten(1).to(machine.device)
         self.order = Order(len(self.images), config.batch, config.seed, machine)
         self.weights = self.model = build(config, self.dataset)
-        optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate)
+        optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, fused=True)
         self.learner = machine.learner(self.model, self._loss, optimizer)
         self.state = {"learner": self.learner}
         self.prior = self.model.prior()
