@@ -70,7 +70,9 @@ class ReparamDistribution(Distribution):
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> Self:
         """A view of the same law with a larger batch shape."""
-        new: Any = self._get_checked_instance(type(self), _instance)
+        # torch's own check, by which a subclass elsewhere with a constructor of its own must bring its own `expand`.
+        ours = next(cls for cls in type(self).__mro__ if cls.__module__.startswith("reparam."))
+        new: Any = self._get_checked_instance(ours, _instance)
         batch = torch.Size(batch_shape)
         for name, value in self._parameters().items():
             event_dim = self.arg_constraints[name].event_dim
@@ -87,7 +89,8 @@ class ReparamDistribution(Distribution):
         return next(iter(self._parameters().values())).dtype
 
     def _cast(self, dtype: torch.dtype) -> Self:
-        new = self.expand(self.batch_shape)
+        # An instance at hand spares a subclass its own `expand`, which nobody has asked for here.
+        new = self.expand(self.batch_shape, self.__new__(type(self)))
         for name, value in self._parameters().items():
             setattr(new, name, value.to(dtype))
         return new

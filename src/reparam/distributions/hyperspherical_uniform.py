@@ -73,6 +73,9 @@ class HypersphericalUniform(ReparamDistribution):
         self._like = torch.empty((), dtype=dtype, device=device)
         super().__init__(torch.Size(batch_shape), torch.Size((dimension,)), validate_args)
 
+    def __repr__(self) -> str:
+        return f"HypersphericalUniform(dimension: {self.dimension})"
+
     @property
     def dimension(self) -> int:
         """The dimension of the space around the sphere."""
