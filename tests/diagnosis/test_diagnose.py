@@ -210,7 +210,8 @@ def test_a_figure_without_matplotlib_names_what_to_install(monkeypatch, tmp_path
         (rp.Enumerate(99), "Enumerate(budget=99)"),
         (rp.GumbelSoftmax(0.5), "GumbelSoftmax(1, temperature=0.5)"),
         (rp.ScoreFunction(1, rp.MovingAverage(0.9)), "ScoreFunction(1, baseline=MovingAverage)"),
-        (rp.RELAX(), "RELAX()"),
+        (rp.RELAX(), "RELAX(1)"),
+        (rp.RELAX(temperature=0.5), "RELAX(1, temperature=0.5)"),
     ],
 )
 def test_names_say_what_is_not_as_usual(estimator, name: str):
