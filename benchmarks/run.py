@@ -14,13 +14,14 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).parent
-LIBRARIES = {"run.py", "paired.py"}
+LIBRARIES = {"run.py", "paired.py", "peers.py"}
 TRAININGS = {
     "discrete_vae.py",
     "discrete_vae_against_storchastic.py",
     "gan_quality.py",
     "iwae_against_vae.py",
     "sac_against_sb3.py",
+    "unbiasedness.py",
     "vae_against_peers.py",
     "vae_latents.py",
 }

@@ -1,167 +1,151 @@
-// The pathwise derivative of the logit of a Beta(a, b) variate in a.
+// The pathwise derivative of a Beta(a, b) variate, h = d logit x / da at fixed probability.
 //
-// Where it converges fast, the power series of the distribution function, F / p(u) = sum_k x^k (a + b)_k / (a)_{k+1},
-// differentiated term by term; elsewhere quadrature over the nearer tail, as in src/reparam/special/_beta_tail.py.
+// Three ways, by region. For small a, or in far tails: the continued fraction of the distribution function,
+// differentiated (beta_fraction.hpp). For large a, whatever b is: trivariate polynomials (tools/beta_tables.py). At the
+// ends of the floats: quadrature (beta_quadrature.hpp).
 #pragma once
 
+#include "beta_fraction.hpp"
+#include "beta_quadrature.hpp"
+#include "chart.hpp"
 #include "regions.hpp"
-#include "tail_pieces.hpp"
+#include "tables/beta.hpp"
 #include "wide.hpp"
 
 namespace reparam::REPARAM_ARCH::beta {
 
-constexpr int NODES = 56;
+// Regions 0 to 3 are the fractions of these depths.
+enum Region { ELSEWHERE = 4, A20_48, A48_200, A200_UP, REGIONS };
 
-// psi(a + b) - psi(a), to relative precision however small b / a is.
-inline D digamma_difference(D a, D b) {
-  const D near = a + double(DIGAMMA_SHIFT);
-  D slope = asymptotic_slope(near, near + b);
-  for (int k = 0; k < DIGAMMA_SHIFT; k += 2) {
-    const D low = a + double(k), high = low + 1.0, first = low * (low + b), second = high * (high + b);
-    slope += (first + second) / (first * second);
-  }
-  return log1p<double>(b / near) + b * slope;
-}
-
-// How far below u the density of logit Beta(p, q) must be followed. It only places the nodes, and need not be exact.
-inline D tail_length(D p, D q, D u, const Logistic &at) {
-  const D height = p * at.log_x + q * at.log_y;
-  D length = (DROP - (p + q) * at.log_y) / p;
-  for (int i = 0; i < 4; i++) {
-    const Logistic there = logistic(u - length);
-    const D fall = height - p * there.log_x - q * there.log_y, slope = p * there.y - q * there.x;
-    length = truncation_step(length, fall, slope);
-  }
-  return length;
-}
-
-// d logit x / da at fixed probability, for finite u and positive finite a and b.
-inline D by_quadrature(D a, D b, D u) {
-  const auto lower = u <= log<double>((a + 0.5) / (b + 0.5));
-  const D p = lower ? a : b, q = lower ? b : a, v = lower ? u : -u;
-  const D raised = lower ? p + 1.0 : p;
-  const Logistic at = logistic(v);
-  const D difference = digamma_difference(lower ? raised : q, lower ? q : p);
-  // Minus the score of the raised p, or the score of q.
-  const D score = lower ? -at.log_x - difference : at.log_y + difference;
-
-  const D length = tail_length(raised, q, v, at);
-  const D reach = asinh_of_positive(length);
-  // log(t / x) and log((1 - t) / (1 - x)) differ by s; the smaller is computed. Right of 1, p is at least 1, s small.
-  const auto left = v < 1.0;
-  const D share = left ? at.x : at.y;
-  D integral{};
-  for (int k = 0; k < NODES; k++) {
-    const auto [s, weight] = graded_node<NODES>(k, reach);
-    const D small = -log1p<double>(share * expm1<double>(left ? -s : s));
-    const D low = left ? small - s : small, high = left ? small : small + s;
-    const D mass = weight * exp<double>(raised * low + q * high);
-    integral = fma(score + (lower ? -low : high), mass, integral);
-  }
-  integral *= reach;
-  return lower ? (score + 1.0 / (p + q) + (p + q) * at.x * integral) / p : integral;
-}
-
-inline auto in_domain(D a, D b) {
-  return (a > 0.0) & (a < INFINITE<double>) & (b > 0.0) & (b < INFINITE<double>);
-}
-
-// The same everywhere: at u = -inf and inf the limits, NaN out of range.
-inline D anywhere(D a, D b, D u) {
-  const auto inner = absolute<double>(u) < INFINITE<double>, valid = in_domain(a, b);
-  const D one = splat(1.0), safe_a = valid ? a : one, safe_b = valid ? b : one;
-  const D inside = by_quadrature(safe_a, safe_b, inner ? u : D{});
-  if (all(inner & valid)) return inside;
-  const D end = u < 0.0 ? splat(INFINITE<double>) : digamma_difference(safe_a, safe_b) / safe_b;
-  return valid & (u == u) ? (inner ? inside : end) : splat(NOT_A_NUMBER<double>);
-}
-
-// The side from which the series is summed, lower or mirrored: in a tail that tail's, so that nothing cancels; near the
-// centre, where both would do, the one on which x is at most 1/2.
-struct Side {
-  Mask<double> lower;
-  D p, q, v;
-
-  Side(D a, D b, D u) {
-    const D off = u - log<double>((a + 0.5) / (b + 0.5));
-    const auto right = off > 0.0;  // the two flanks differ: exponential, of rate a and b, and Gaussian or Gumbel
-    const auto central = off * off < 2.0 / (right ? a + 1.0 : a) + 2.0 / (right ? b : b + 1.0);
-    lower = central ? u <= 0.0 : off <= 0.0;
-    p = lower ? a : b;
-    q = lower ? b : a;
-    v = lower ? u : -u;
-  }
+// Everything is computed in double: for float results the same formulas stop earlier.
+template <class T> struct Fractions;
+template <> struct Fractions<double> {
+  static constexpr Depth DEPTHS[] = {{9, 0.03, 0.035}, {14, 0.075, 0.15}, {22, 0.2, 0.3}, {36, 0.37, 0.45}};
+};
+template <> struct Fractions<float> {
+  static constexpr Depth DEPTHS[] = {{6, 0.04, 0.045}, {9, 0.1, 0.16}, {14, 0.25, 0.35}, {24, 0.4, 0.5}};
 };
 
-template <int TERMS> inline D by_series(D a, D b, D u) {
-  const Side side(a, b, u);
-  const auto lower = side.lower;
-  const Logistic at = logistic(side.v);
-  const D p = side.p, total = a + b, difference = digamma_difference(lower ? p + 1.0 : side.q, lower ? side.q : p);
-  // The k-th term's derivative of its own logarithm: psi(p + k + 1) - psi(p + q + k) - log x in p, or
-  // psi(p + q + k) - psi(q) + log(1 - x) in q.
-  D slope = lower ? 1.0 / total - difference - at.log_x : difference + at.log_y;
-  D term = 1.0 / p, sum = term * slope;
-  const D raise = lower ? splat(1.0) : D{}, fall = lower ? splat(-1.0) : splat(1.0);
-  for (int k = 0; k < TERMS; k++) {
-    const D above = total + double(k), below = p + double(k + 1), both = 1.0 / (above * below);
-    term *= at.x * (above * above * both);
-    slope = fma(raise, above * both, fma(fall, below * both, slope));
-    sum = fma(term, slope, sum);
+// The variate: given as itself, or as its logit.
+enum class Space { PLAIN, LOGIT };
+
+// x, 1 - x and log x; of the mirror image, whose derivative in a is minus that of the variate in b.
+struct Located {
+  D x, y, log_x;
+};
+template <Space SPACE, bool MIRRORED> inline Located locate(D v) {
+  if constexpr (SPACE == Space::PLAIN) {
+    const D rest = 1.0 - v;
+    if constexpr (!MIRRORED) return {v, rest, log<double>(v)};
+    const D lost = (1.0 - rest) - v;  // of 1 - v, which log x must not lose where v is small
+    return {rest, v, log<double>(rest) + lost / maximum(rest, splat(0x1p-53))};
+  } else {
+    const D u = MIRRORED ? -v : v, e = exp<double>(-absolute<double>(u)), sum = e + 1.0, r = 1.0 / sum;
+    const D log_sum = fma(e - (sum - 1.0), r, log_normal_range<double>(sum));
+    const auto right = u > 0.0;
+    return {right ? r : e * r, right ? e * r : r, right ? -log_sum : u - log_sum};
   }
-  return sum;
 }
 
-enum Region { SHORT_SERIES, MIDDLE_SERIES, LONG_SERIES, QUADRATURE, REGIONS };
-constexpr int SHORT = 24, MIDDLE = 40, LONG = 72;
-
-// Whether the ratio of terms halfway down the series is below a bound at which the last is negligible.
-template <int TERMS> inline auto converges(const Side &side, D x, double bound) {
-  return x * (side.p + side.q + TERMS / 2.0) <= bound * (side.p + (TERMS / 2.0 + 1));
+template <class Chart, int COUNT, class At> inline Vectors<double, COUNT> by_chart(At at) {
+  Vectors<double, COUNT> inverse, share, ell, result;
+  for (int k = 0; k < COUNT; k++) {
+    const D a = at(0, k), total = a + at(1, k), both = 1.0 / (a * total);
+    inverse.at[k] = both * total;
+    share.at[k] = a * (both * a);
+    ell.at[k] = log_normal_range<double>(at(2, k) * total * inverse.at[k]);
+  }
+  result = chart<Chart>(inverse, share, ell);
+  for (int k = 0; k < COUNT; k++) result.at[k] /= fma(at(0, k) + at(1, k), at(2, k), at(0, k));
+  return result;
 }
 
-inline Mask<double> region_of(D a, D b, D u) {
-  const Side side(a, b, u);
-  const D x = logistic(side.v).x;
-  const auto sane = in_domain(a, b) & (a + b < 1e100) & (absolute<double>(u) < 700.0);
-  // Each bound that does not hold is one region further on.
-  return int64_t(QUADRATURE) + (sane & converges<LONG>(side, x, 0.6)) + (sane & converges<MIDDLE>(side, x, 0.42)) +
-         (sane & converges<SHORT>(side, x, 0.2));
+template <class Chart> inline void by_chart(const double *const *in, double *out, int64_t n) {
+  constexpr int L = LANES<double>;
+  int64_t i = 0;
+  for (; i + 2 * L <= n; i += 2 * L) {
+    const auto both = by_chart<Chart, 2>([=](int j, int k) { return load(in[j] + i + k * L); });
+    store(out + i, both.at[0]);
+    store(out + i + L, both.at[1]);
+  }
+  const double *const rest[] = {in[0] + i, in[1] + i, in[2] + i};
+  map(rest, out + i, n - i, [](auto at) { return by_chart<Chart, 1>([=](int j, int) { return at(j); }).at[0]; });
 }
 
-inline void in_region(int region, const double *const *in, double *out, int64_t n) {
+// The depth of the fraction at each lane, or ELSEWHERE; where none of those asked for is deep, only whether they are.
+template <class T> inline Mask<double> depth_of(D a, D b, const Located &at, Mask<double> asked) {
+  constexpr auto &DEPTHS = Fractions<T>::DEPTHS;
+  const Side side(a, b, {at.x, at.y});
+  const auto shallow = converges(side, DEPTHS[0]);
+  if (!any(asked & ~shallow)) return Mask<double>{};
+  const auto deepest = shallow | converges(side, DEPTHS[3]);
+  const auto deep = shallow | (deepest & converges(side, DEPTHS[2]));
+  const auto middle = shallow | (deep & converges(side, DEPTHS[1]));
+  return int64_t(ELSEWHERE) + deepest + deep + middle + shallow;  // a condition that holds is -1
+}
+
+template <class T> inline Mask<double> region_of(D a, D b, const Located &at) {
+  const D total = a + b, ratio = total * at.x;
+  const auto sane = (at.log_x > -INFINITE<double>) & (at.x >= 0.0) & (at.y >= 0.0) & (b > 1e-150) & (total < 1e150);
+  const Mask<double> elsewhere = Mask<double>{} + int64_t(ELSEWHERE);
+  Mask<double> region = elsewhere;
+  const auto chart = [&](Region id, double least, double most, double low, double high) {
+    const auto here = (a >= least) & (a < most) & (ratio >= low * a) & (ratio <= high * a);
+    region = here ? Mask<double>{} + int64_t(id) : region;
+  };
+  // The boxes of tools/beta_tables.py, ell between their ends.
+  chart(A20_48, 20, 48, 0.11221, 3.6011);
+  chart(A48_200, 48, 200, 0.28651, 2.3988);
+  chart(A200_UP, 200, INFINITE<double>, 0.56979, 1.5979);
+  const auto others = sane & (region == elsewhere) & (a > 1e-150) & (total < 1e12);
+  if (any(others)) region = others ? depth_of<T>(a, b, at, others) : region;
+  return sane ? region : elsewhere;
+}
+
+// points: a, b, x, 1 - x and log x, in a region other than ELSEWHERE.
+template <class T> void in_known_region(int region, const double *const *points, double *out, int64_t n) {
+  const auto fraction = [=]<int LEVEL>(std::integral_constant<int, LEVEL>) {
+    map(points, out, n, [](auto at) {
+      return by_fraction<Fractions<T>::DEPTHS[LEVEL].steps>(at(0), at(1), {at(2), at(3)}, at(4));
+    });
+  };
   switch (region) {
-    case SHORT_SERIES: return map(in, out, n, [](auto at) { return by_series<SHORT>(at(0), at(1), at(2)); });
-    case MIDDLE_SERIES: return map(in, out, n, [](auto at) { return by_series<MIDDLE>(at(0), at(1), at(2)); });
-    case LONG_SERIES: return map(in, out, n, [](auto at) { return by_series<LONG>(at(0), at(1), at(2)); });
-    default: return map(in, out, n, [](auto at) { return anywhere(at(0), at(1), at(2)); });
+    case 0: return fraction(std::integral_constant<int, 0>());
+    case 1: return fraction(std::integral_constant<int, 1>());
+    case 2: return fraction(std::integral_constant<int, 2>());
+    case 3: return fraction(std::integral_constant<int, 3>());
+    case A20_48: return by_chart<beta_tables::a20_48<T>>(points, out, n);
+    case A48_200: return by_chart<beta_tables::a48_200<T>>(points, out, n);
+    default: return by_chart<beta_tables::a200_up<T>>(points, out, n);
   }
 }
 
-inline void dlogit_da(const double *const *in, double *out, int64_t n) {
-  by_regions<REGIONS, 3>(in, out, n, [](auto at) { return region_of(at(0), at(1), at(2)); }, in_region);
+// The variate itself is the sixth.
+template <class T, Space SPACE, bool MIRRORED>
+void in_region(int region, const double *const *points, double *out, int64_t n) {
+  if (region != ELSEWHERE) return in_known_region<T>(region, points, out, n);
+  map(points, out, n, [](auto at) {
+    const D v = at(5), u = SPACE == Space::LOGIT ? v : log<double>(v) - log1p<double>(-v);
+    return anywhere(at(0), at(1), MIRRORED ? -u : u);
+  });
 }
 
-// The derivative in b is minus that of -u in its own first concentration.
-template <bool SECOND> inline void dlogit(const double *const *in, double *out, int64_t n) {
-  if constexpr (!SECOND) return dlogit_da(in, out, n);
-  alignas(64) double mirrored[BLOCK];
-  map(in + 2, mirrored, n, [](auto at) { return -at(0); });
-  const double *const swapped[] = {in[1], in[0], mirrored};
-  dlogit_da(swapped, out, n);
-  const double *const results[] = {out};
-  map(results, out, n, [](auto at) { return -at(0); });
-}
-
-template <bool SECOND> inline void dx(const double *const *in, double *out, int64_t n) {
-  alignas(64) double logits[BLOCK];
-  map(in + 2, logits, n, [](auto at) { return log<double>(at(0)) - log1p<double>(-at(0)); });
-  const double *const points[] = {in[0], in[1], logits};
-  dlogit<SECOND>(points, out, n);
-  const double *const pairs[] = {in[2], out};
-  map(pairs, out, n, [](auto at) {
-    const D x = at(0), slope = at(1), product = x * (1.0 - x);
-    return (product == 0.0) & (slope == slope) ? D{} : product * slope;
+// in: a, b and the variate; out: its derivative in a or, for the mirror image, b.
+template <class T, Space SPACE, bool MIRRORED> void derivative(const double *const *in, double *out, int64_t n) {
+  alignas(64) double x[BLOCK], y[BLOCK], log_x[BLOCK];
+  const double *const points[] = {in[MIRRORED], in[!MIRRORED], x, y, log_x, in[2]};
+  each<double>(n, [&](auto read, auto write) {
+    const Located at = locate<SPACE, MIRRORED>(read(in[2]));
+    write(x, at.x);
+    write(y, at.y);
+    write(log_x, at.log_x);
+  });
+  const auto region = [](auto at) { return region_of<T>(at(0), at(1), {at(2), at(3), at(4)}); };
+  by_regions<REGIONS, 6>(points, out, n, region, in_region<T, SPACE, MIRRORED>);
+  each<double>(n, [&](auto read, auto write) {
+    const D h = MIRRORED ? -read(out) : read(out), product = read(x) * read(y);
+    const D dx = (product == 0.0) & (h == h) ? D{} : product * h;
+    write(out, SPACE == Space::PLAIN ? dx : h);
   });
 }
 
@@ -169,24 +153,16 @@ template <bool SECOND> inline void dx(const double *const *in, double *out, int6
 
 namespace reparam::REPARAM_ARCH {
 
-// in: a, b, u; out: du/da.
-template <class T> void beta_dlogit_da_kernel(const T *const *in, T *out, int64_t n) {
-  in_double<3>(in, out, n, beta::dlogit<false>);
-}
+#define REPARAM_BETA(name, space, mirrored)                                                  \
+  template <class T> void name##_kernel(const T *const *in, T *out, int64_t n) {             \
+    in_double<3>(in, out, n, beta::derivative<T, beta::Space::space, mirrored>);             \
+  }
 
-// in: a, b, u; out: du/db.
-template <class T> void beta_dlogit_db_kernel(const T *const *in, T *out, int64_t n) {
-  in_double<3>(in, out, n, beta::dlogit<true>);
-}
-
-// in: a, b, x; out: dx/da.
-template <class T> void beta_dx_da_kernel(const T *const *in, T *out, int64_t n) {
-  in_double<3>(in, out, n, beta::dx<false>);
-}
-
-// in: a, b, x; out: dx/db.
-template <class T> void beta_dx_db_kernel(const T *const *in, T *out, int64_t n) {
-  in_double<3>(in, out, n, beta::dx<true>);
-}
+// in: a, b and u or x; out: du/da, du/db, dx/da, dx/db.
+REPARAM_BETA(beta_dlogit_da, LOGIT, false)
+REPARAM_BETA(beta_dlogit_db, LOGIT, true)
+REPARAM_BETA(beta_dx_da, PLAIN, false)
+REPARAM_BETA(beta_dx_db, PLAIN, true)
+#undef REPARAM_BETA
 
 }  // namespace reparam::REPARAM_ARCH

@@ -148,6 +148,16 @@ template <class T> void gamma_dx_da_kernel(const T *const *in, T *out, int64_t n
   by_regions<gamma::REGIONS, 2>(in, out, n, region, gamma::in_region<T, gamma::Space::PLAIN>);
 }
 
+// in: flow, a, y, rate; out: what flows back to a of a Gamma(a, rate) variate y, flow * dy/da.
+template <class T> void gamma_flow_kernel(const T *const *in, T *out, int64_t n) {
+  alignas(64) T x[BLOCK];
+  map(in + 2, x, n, [](auto at) { return at(0) * at(1); });
+  const T *const points[] = {in[1], x};
+  gamma_dx_da_kernel(points, out, n);
+  const T *const factors[] = {in[0], out, in[3]};
+  map(factors, out, n, [](auto at) { return at(0) * at(1) / at(2); });
+}
+
 // in: a, log x; out: d log x / da.
 template <class T> void gamma_dlogx_da_kernel(const T *const *in, T *out, int64_t n) {
   constexpr T RANGE = gamma::Limits<T>::LOG_RANGE;

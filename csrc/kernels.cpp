@@ -48,6 +48,7 @@ constexpr Elementwise ELEMENTWISE[] = {
     REPARAM_ELEMENTWISE(beta_dx_db, 3),
     REPARAM_ELEMENTWISE(gamma_dx_da, 2),
     REPARAM_ELEMENTWISE(gamma_dlogx_da, 2),
+    REPARAM_ELEMENTWISE(gamma_flow, 4),
     REPARAM_ELEMENTWISE(student_t_dt_dnu, 2),
     REPARAM_ELEMENTWISE(von_mises_dx_dkappa, 2),
 };

@@ -34,6 +34,36 @@ void run_elementwise(int which, bool wide, int64_t n, int threads, uintptr_t out
   });
 }
 
+// What flows back from y = x / rate, x ~ Gamma(a, 1), to a and, where wanted, to the rate, for one block of elements.
+template <class T>
+void gamma_flows(ElementwiseKernel<T> f, const Input *in, T *to_a, T *to_rate, int64_t n, int threads) {
+  over_blocks(n, threads, [=](int64_t begin, int64_t end) {
+    T buffers[4][BLOCK];
+    const T *pieces[4];
+    for (int k = 0; k < 4; k++) pieces[k] = piece(in[k], begin, end - begin, buffers[k]);
+    f(pieces, to_a + begin, end - begin);
+    const auto [flow, a, y, rate] = pieces;
+    if (to_rate)
+      for (int64_t i = 0; i < end - begin; i++) to_rate[begin + i] = -flow[i] * y[i] / rate[i];
+  });
+}
+
+void run_gamma_flows(int which, bool wide, int64_t n, int threads, uintptr_t to_a, uintptr_t to_rate, uintptr_t flow,
+                     int64_t flow_period, uintptr_t a, int64_t a_period, uintptr_t y, int64_t y_period, uintptr_t rate,
+                     int64_t rate_period) {
+  const Elementwise &kernel = active().elementwise[which];
+  const Input in[4] = {{reinterpret_cast<void *>(flow), flow_period},
+                       {reinterpret_cast<void *>(a), a_period},
+                       {reinterpret_cast<void *>(y), y_period},
+                       {reinterpret_cast<void *>(rate), rate_period}};
+  without_lock(n, [&] {
+    if (wide)
+      gamma_flows(kernel.f64, in, reinterpret_cast<double *>(to_a), reinterpret_cast<double *>(to_rate), n, threads);
+    else
+      gamma_flows(kernel.f32, in, reinterpret_cast<float *>(to_a), reinterpret_cast<float *>(to_rate), n, threads);
+  });
+}
+
 enum class Noise { uniform, normal, exponential };
 
 template <class T> void fill(const Samplers<T> &samplers, Noise law, const Stream &stream, int64_t n, int threads, T *out) {
@@ -176,6 +206,7 @@ NB_MODULE(_native, m) {
   m.def("within", &within);
   m.def("shares", &shares);
   m.def("elementwise_names", &elementwise_names);
+  m.def("gamma_flows", &run_gamma_flows);
   m.def("elementwise", &run_elementwise, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
         nb::arg("in1") = 0, nb::arg("period1") = 1, nb::arg("in2") = 0, nb::arg("period2") = 1, nb::arg("in3") = 0,
         nb::arg("period3") = 1);

@@ -1,5 +1,5 @@
 // Kernels made of several formulas, each for a region of its arguments. A block that lies in one region is evaluated
-// where it is; any other is sorted by region first, so that no lane computes a formula that is not its own.
+// where it is; any other is sorted by region first, so that few lanes compute a formula that is not their own.
 #pragma once
 
 #include "kernels.hpp"
@@ -29,6 +29,14 @@ template <class Int, int REGIONS> class ByRegion {
     }
     starts[REGIONS] = total;
     each(n, [&](int stream, int64_t i) { order[next[stream][regions[i]]++] = int32_t(i); });
+  }
+
+  int count(int region) const { return starts[region + 1] - starts[region]; }
+
+  int most_common() const {
+    int best = 0;
+    for (int r = 1; r < REGIONS; r++) best = count(r) > count(best) ? r : best;
+    return best;
   }
 
  private:
@@ -64,10 +72,14 @@ void by_regions(const T *const *in, T *out, int64_t n, Classify region_of, Evalu
   alignas(64) T gathered[INPUTS][BLOCK], results[BLOCK];
   const T *sources[INPUTS];
   for (int k = 0; k < INPUTS; k++) sources[k] = gathered[k];
+  // Moving an element costs about a fifth of a formula: a few are better computed in vain, and then replaced.
+  const int common = sorted.most_common(), few = int(n / 16);
+  const bool in_place = n - sorted.count(common) <= few;
+  if (in_place) evaluate(common, in, out, n);
   for (int r = 0; r < REGIONS; r++) {
     const int32_t *list = sorted.order + sorted.starts[r];
-    const int count = sorted.starts[r + 1] - sorted.starts[r];
-    if (count == 0) continue;
+    const int count = sorted.count(r);
+    if (count == 0 || (in_place && r == common)) continue;
     for (int k = 0; k < INPUTS; k++) gather(in[k], list, count, gathered[k]);
     evaluate(r, sources, results, count);
     scatter(results, list, count, out);

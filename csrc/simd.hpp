@@ -215,6 +215,15 @@ template <class T, class F> inline void map(const T *const *in, T *out, int64_t 
   if (i < n) store_first(out + i, f([=](int k) { return load_first(in[k] + i, n - i); }), n - i);
 }
 
+// f(read, write) for every vector of arrays of n: read(p) gives that of array p, write(p, v) stores it.
+template <class T, class F> inline void each(int64_t n, F f) {
+  constexpr int L = LANES<T>;
+  int64_t i = 0;
+  for (; i + L <= n; i += L) f([=](const T *p) { return load(p + i); }, [=](T *p, V<T> v) { store(p + i, v); });
+  if (i == n) return;
+  f([=](const T *p) { return load_first(p + i, n - i); }, [=](T *p, V<T> v) { store_first(p + i, v, n - i); });
+}
+
 // The positions i < n at which mask_of(first, count) is set, in order, appended to `list`; returns how many there are.
 // mask_of is given the first of `count` <= LANES elements; what it says of lanes beyond `count` is ignored.
 template <class T, class F> inline int64_t positions_where(int64_t n, int32_t *list, F mask_of) {

@@ -4,6 +4,7 @@
 // tail beyond t elsewhere, on the axis w = asinh(t / sqrt(nu)).
 #pragma once
 
+#include "digamma.hpp"
 #include "tail_pieces.hpp"
 #include "wide.hpp"
 
@@ -13,8 +14,8 @@ constexpr int NODES = 56;
 
 // psi(z + 1/2) - psi(z) - 1 / (2 z)
 inline D digamma_half_step_excess(D z) {
-  const D near = z + double(DIGAMMA_SHIFT), half = 0.5 / near;
-  D slope = asymptotic_slope(near, near + 0.5);
+  const D near = z + double(DIGAMMA_SHIFT), inverse = 1.0 / near, half = 0.5 * inverse;
+  D slope = asymptotic_slope(inverse, 1.0 / (near + 0.5));
   for (int k = 0; k < DIGAMMA_SHIFT; k++) {
     const D step = z + double(k);
     slope += 0.5 / (step * (step + 0.5) * (step + 1.0));

@@ -10,7 +10,6 @@ using D = V<double>;
 
 // What lies beyond this drop of a log-density is below the rounding error of what is kept.
 constexpr double DROP = 40;
-constexpr int DIGAMMA_SHIFT = 24;
 
 // log x, log(1 - x), x and 1 - x at the logit u.
 struct Logistic {
@@ -21,14 +20,6 @@ inline Logistic logistic(D u) {
   const D e = exp<double>(-absolute<double>(u)), l = log1p<double>(e), r = 1.0 / (1.0 + e);
   const auto right = u > 0.0;
   return {minimum(u, D{}) - l, minimum(-u, D{}) - l, right ? r : e * r, right ? e * r : r};
-}
-
-// (psi(y) - log y - psi(x) + log x) / (y - x) at x = near, y = far.
-inline D asymptotic_slope(D near, D far) {
-  const D product = near * far, x = 1.0 / (near * near), y = 1.0 / (far * far);
-  const D total = x + y, squares = x * x + y * y;
-  const D series = 1. / 12 - total * (1. / 120) + (squares + x * y) * (1. / 252) - total * squares * (1. / 240);
-  return 0.5 / product + series * (near + far) / (product * product);
 }
 
 // r - log(1 + r) without cancellation, given an accurate log(1 + r) for r away from 0.

@@ -20,6 +20,7 @@ ROOMS = [
     *(
         "version",
         "errors",
+        "extras",
         "checks",
         "kernels",
         "special",

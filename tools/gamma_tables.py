@@ -17,10 +17,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
-import textwrap
 from collections.abc import Callable
 
-from chebyshev import Box, Point, interpolate, monomials, truncated
+from chebyshev import Box, Point, interpolate
+from cpp_charts import Rows, chart_header, fits, number, wrapped
 from flint import arb, ctx
 from legendre_tables import rule
 
@@ -44,12 +44,12 @@ class Chart:
 
 
 def _small(name: str, a: tuple[float, float], log_x: tuple[float, float]) -> Chart:
-    box = Box(a, log_x, (24, 28))
+    box = Box((a, log_x), (24, 28))
     return Chart(name, False, box, lambda s, t: (s, t), lambda a, x, h: h * x * a * (a + 1) * (a + 2))
 
 
 def _large(name: str, inverse: tuple[float, float], mu: tuple[float, float], nodes: tuple[int, int]) -> Chart:
-    box = Box(inverse, mu, nodes)
+    box = Box((inverse, mu), nodes)
     return Chart(name, True, box, lambda s, t: (1 / s, t - s.log()), lambda a, x, h: h * (a + x))
 
 
@@ -105,45 +105,20 @@ def _values(chart: Chart) -> Point:
 
 
 @functools.cache
-def tables(name: str) -> dict[str, list[list[float]]]:
+def tables(name: str) -> dict[str, Rows]:
     """Rows of monomial coefficients for each C++ type, powers of t along a row."""
     coefficients, least = interpolate(_values(CHARTS[name]), CHARTS[name].box)
-    return {kind: monomials(truncated(coefficients, budget * least)) for kind, budget in BUDGETS.items()}
+    return fits(coefficients, {kind: budget * least for kind, budget in BUDGETS.items()})
 
 
-def _number(value: float, kind: str) -> str:
-    return f"{value:.9e}f" if kind == "float" else repr(value)
-
-
-def _wrapped(numbers: str) -> str:
-    return textwrap.fill(numbers, 120, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)
-
-
-def _struct(name: str, kind: str) -> str:
-    rows, box = tables(name)[kind], CHARTS[name].box
-    numbers = ", ".join(_number(c, kind) for row in rows for c in row)
-    lengths = ", ".join(str(len(row)) for row in rows)
-    place = ", ".join(
-        f"{axis}_MIDDLE = {_number(sum(side) / 2, kind)}, {axis}_SCALE = {_number(2 / (side[1] - side[0]), kind)}"
-        for axis, side in (("S", box.s), ("T", box.t))
-    )
-    return (
-        f"template <> struct {name}<{kind}> {{\n"
-        f"  static constexpr {kind} {place};\n"
-        f"  static constexpr int LENGTHS[] = {{{lengths}}};\n"
-        f"  static constexpr {kind} COEFFICIENTS[] = {{\n"
-        f"{_wrapped(numbers)}}};\n}};\n"
-    )
-
-
-def chart_header(name: str) -> str:
+def cpp_chart(name: str) -> str:
     """One chart as a struct template, specialised for double and float."""
-    return f"template <class T> struct {name};\n" + "".join(_struct(name, kind) for kind in BUDGETS)
+    return chart_header(name, CHARTS[name].box, tables(name))
 
 
 def header() -> str:
     """The C++ file."""
-    charts = "\n".join(map(chart_header, CHARTS))
+    charts = "\n".join(cpp_chart(name) for name in CHARTS)
     return (
         "// Made by tools/gamma_tables.py; do not edit. Each chart is p(s, t) = sum_i s^i sum_j c_ij t^j, row by row.\n"
         f"#pragma once\n\nnamespace reparam::gamma_tables {{\n\n{charts}\n}}  // namespace reparam::gamma_tables\n"
@@ -153,18 +128,19 @@ def header() -> str:
 def python_chart(name: str) -> str:
     """One chart as an entry of the Python table."""
     chart = CHARTS[name]
-    fits = "".join(_python_fit(dtype, tables(name)[kind], kind) for dtype, kind in DTYPES.items())
-    return f"    Chart({name!r}, {chart.relative}, {chart.box.s}, {chart.box.t}, {{\n{fits}    }}),\n"
+    s, t = chart.box.sides
+    entries = "".join(_python_fit(dtype, tables(name)[kind], kind) for dtype, kind in DTYPES.items())
+    return f"    Chart({name!r}, {chart.relative}, {s}, {t}, {{\n{entries}    }}),\n"
 
 
-def _python_fit(dtype: str, rows: list[list[float]], kind: str) -> str:
-    numbers = ", ".join(_number(c, kind).rstrip("f") for row in rows for c in row)
-    return f"    {dtype!r}: ({tuple(map(len, rows))}, (\n{_wrapped(numbers)})),\n"
+def _python_fit(dtype: str, rows: Rows, kind: str) -> str:
+    numbers = ", ".join(number(c, kind).rstrip("f") for _, row in rows for c in row)
+    return f"    {dtype!r}: ({tuple(len(row) for _, row in rows)}, (\n{wrapped(numbers)})),\n"
 
 
 def python_table() -> str:
     """The Python file, for the Triton twin; the rule of its quadrature included."""
-    nodes, weights = (_wrapped(", ".join(map(repr, numbers))) for numbers in rule(QUADRATURE))
+    nodes, weights = (wrapped(", ".join(map(repr, numbers))) for numbers in rule(QUADRATURE))
     charts = "".join(map(python_chart, CHARTS))
     return f"{PYTHON_HEAD}\nCHARTS = (\n{charts})\nNODES = (\n{nodes})\nWEIGHTS = (\n{weights})\n"
 

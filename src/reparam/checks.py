@@ -51,11 +51,11 @@ def validated_by_torch(dist: Distribution) -> bool:
 
 def check_parameters(dist: Distribution) -> None:
     """Raise `InvalidArgument` for a parameter outside its constraint; a no-op where torch has looked already."""
-    if not wants_validation(dist) or not values_visible():
+    if not wants_validation(dist):
         return
     for inner in wrapped(dist):
         check_parameters(inner)
-    if validated_by_torch(dist):
+    if validated_by_torch(dist) or not values_visible():
         return
     for name, constraint in dist.arg_constraints.items():
         value = _held(dist, name)
@@ -82,6 +82,8 @@ def _held(dist: Distribution, name: str) -> object:
 
 def wrapped(dist: Distribution) -> Sequence[Distribution]:
     """The distributions a composite one is made of: its base, its components, its mixing weights."""
+    if type(dist) is Independent:
+        return (dist.base_dist,)
     return [value for value in dist.__dict__.values() if isinstance(value, Distribution)]
 
 

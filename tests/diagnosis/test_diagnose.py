@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 
 import pytest
 import torch
@@ -186,6 +187,19 @@ def test_the_table_the_file_and_the_figure(tmp_path):
         report.plot(tmp_path / name)
     assert (tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
     assert "<svg" in (tmp_path / "figure.svg").read_text()
+
+
+def test_a_figure_without_matplotlib_names_what_to_install(monkeypatch, tmp_path):
+    report = rp.diagnose(square, td.Bernoulli(torch.tensor(0.3)), [rp.LeaveOneOut(2)], repeats=100)
+    monkeypatch.delitem(sys.modules, "reparam.diagnosis.figure", raising=False)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "matplotlib"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(rp.errors.ReparamError, match="is not installed") as error:
+        report.plot(tmp_path / "figure.png")
+    assert isinstance(error.value, ImportError)
+    assert error.value.received == "no module named 'matplotlib'"
+    assert error.value.instead == "pip install 'reparam[plot]'"
 
 
 @pytest.mark.parametrize(

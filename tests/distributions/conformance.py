@@ -251,6 +251,17 @@ def validates_though_torch_does_not(case: Case) -> None:
         case.make(*values)
 
 
+def refuses_what_cannot_move(case: Case) -> None:
+    """Integers, which would round every result, and parameters of two dtypes, whatever `validate_args`."""
+    if case.build is not None:
+        return
+    values = case.tensors()
+    for changed in ([v.round().long() for v in values], [values[0].float(), *values[1:]][: len(values)]):
+        if len({v.dtype for v in changed}) > 1 or not changed[0].is_floating_point():
+            with pytest.raises(InvalidArgument, match=r"(?s) must .*received: .*instead: "):
+                case.make(*changed, validate_args=False)
+
+
 CHECKS = [
     is_registered,
     has_torch_shapes,
@@ -265,6 +276,7 @@ CHECKS = [
     wraps,
     raises_in_three_parts,
     validates_though_torch_does_not,
+    refuses_what_cannot_move,
 ]
 """For every class, univariate or not."""
 
@@ -289,6 +301,19 @@ def moves_along_its_distribution_function(case: Case) -> None:
         with mpmath.workdps(40):
             for name, grad in zip(case.parameters, grads, strict=True):
                 assert grad.item() == pytest.approx(case.exact_slope(x.item(), name), rel=1e-8, abs=1e-10), name
+
+
+def ends_with_its_support(case: Case) -> None:
+    """Where validation does not refuse a value without density, its log-density is minus infinity."""
+    for dtype in (torch.float32, torch.float64):
+        d = case.make(*case.tensors(dtype))
+        d._validate_args = False
+        low, high = (getattr(d.support, f"{end}_bound", math.inf) for end in ("lower", "upper"))
+        low = -low if low == math.inf else low
+        outside = torch.stack([torch.as_tensor(end, dtype=dtype) for end in (low - 1, high + 1)])
+        assert (d.log_prob(outside) == -math.inf).all()
+        if _offers(case.cls, "cdf"):
+            assert d.cdf(outside).tolist() == [0, 1]
 
 
 def inverts(case: Case) -> None:
@@ -353,6 +378,7 @@ def _offers(cls: type[Distribution], method: str) -> bool:
 UNIVARIATE_CHECKS = [
     *CHECKS,
     fits_its_distribution_function,
+    ends_with_its_support,
     moves_along_its_distribution_function,
     inverts,
     passes_kolmogorov_smirnov,

@@ -52,4 +52,7 @@ def test_entropy_is_minus_the_mean_log_density() -> None:
 
 
 def test_kl_is_that_of_the_betas() -> None:
-    assert kl_divergence(LogitBeta(2.0, 3.0), LogitBeta(0.5, 1.0)) == kl_divergence(Beta(2.0, 3.0), Beta(0.5, 1.0))
+    p, q = torch.tensor([2.0, 3.0], dtype=torch.float64), torch.tensor([0.5, 1.0], dtype=torch.float64)
+    assert kl_divergence(LogitBeta(*p), LogitBeta(*q)) == kl_divergence(Beta(*p), Beta(*q))
+    rounded = kl_divergence(LogitBeta(*(1e6 * p).float()), LogitBeta(*(1.1e6 * p).float()))
+    torch.testing.assert_close(rounded.double(), kl_divergence(Beta(*1e6 * p), Beta(*1.1e6 * p)), rtol=1e-6, atol=0)

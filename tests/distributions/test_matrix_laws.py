@@ -177,7 +177,10 @@ def test_errors_in_three_parts() -> None:
         (lambda: InverseWishart(4.0, torch.ones(2, 3)), "square"),
         (lambda: MultivariateStudentT(4.0, torch.zeros(3), eye), "the size of the scale"),
         (lambda: MultivariateStudentT(torch.ones(3), torch.zeros(4, 2), eye), "broadcast"),
-        (lambda: MatrixNormal(torch.zeros(2, 3), eye, eye), "rows and the columns"),
+        (lambda: MatrixNormal(torch.zeros(2, 3), eye, eye), "rows and columns"),
+        (lambda: MatrixNormal([[0.0]], eye, eye), "must be a tensor"),  # pyright: ignore[reportArgumentType]
+        (lambda: MultivariateStudentT(4.0, [0.0, 0.0], eye), "must be a tensor"),  # pyright: ignore[reportArgumentType]
+        (lambda: InverseWishart(4.0, eye.long()), "floating-point"),
         (lambda: MatrixNormal(torch.zeros(2, 2), eye, eye.flip(0)), "column_scale_tril must satisfy"),
         (lambda: kl_divergence(InverseWishart(4.0, eye), InverseWishart(4.0, torch.eye(3))), "one event shape"),
     ]
@@ -191,3 +194,17 @@ def test_variance_of_few_degrees_of_freedom() -> None:
     assert d.variance[:, 0].isnan().tolist() == [True, False, False]
     assert d.variance[1:, 0].tolist() == [math.inf, 2.0]
     assert d.mean[:, 0].isnan().tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize("df", [1e-3, 30.0, 1e6, 1e10])
+def test_student_density_and_entropy_keep_their_digits(df: float) -> None:
+    """Differences of log-Gammas of 1e11 would leave six digits at df = 1e10."""
+    x = torch.tensor([0.7, -1.1], dtype=torch.float64)
+    law = MultivariateStudentT(torch.tensor(df, dtype=torch.float64), torch.zeros_like(x), torch.eye(2).double())
+    with mpmath.workdps(50):
+        nu, square = mpmath.mpf(df), sum(mpmath.mpf(v) ** 2 for v in x.tolist())
+        peak = mpmath.loggamma(nu / 2 + 1) - mpmath.loggamma(nu / 2) - mpmath.log(nu * mpmath.pi)
+        density = peak - (nu / 2 + 1) * mpmath.log1p(square / nu)
+        entropy = (nu / 2 + 1) * (mpmath.digamma(nu / 2 + 1) - mpmath.digamma(nu / 2)) - peak
+    assert law.log_prob(x).item() == pytest.approx(float(density), rel=1e-13)
+    assert law.entropy().item() == pytest.approx(float(entropy), rel=1e-13)

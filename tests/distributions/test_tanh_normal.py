@@ -90,3 +90,13 @@ def test_samples_stay_inside_any_bounds() -> None:
     policy = TanhNormal(torch.tensor(3.0), torch.tensor(5.0), 0.1, 0.7)
     x = rp.rsample(policy, (10_000,), noise=seeded())
     assert policy.support.check(x).all()
+
+
+def test_a_sample_changed_in_place_is_no_longer_the_one_remembered() -> None:
+    policy = TanhNormal(torch.tensor(2.0), torch.tensor(1.0))
+    x = policy.sample((5,))
+    x.mul_(0.5)
+    torch.testing.assert_close(policy.log_prob(x), policy.log_prob(x.clone()))
+    with torch.inference_mode():
+        y = policy.sample((5,))
+        assert torch.isfinite(policy.log_prob(y)).all()

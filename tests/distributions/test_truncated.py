@@ -5,7 +5,18 @@ from collections.abc import Callable
 import mpmath
 import pytest
 import torch
-from torch.distributions import Beta, Cauchy, Exponential, Independent, Laplace, Normal, Poisson, Weibull
+from torch.distributions import (
+    Beta,
+    Cauchy,
+    ContinuousBernoulli,
+    Distribution,
+    Exponential,
+    Independent,
+    Laplace,
+    Normal,
+    Poisson,
+    Weibull,
+)
 
 import reparam as rp
 from reparam.distributions import JohnsonSU, Truncated, TruncatedNormal
@@ -92,6 +103,7 @@ def test_one_sided_by_default() -> None:
 
 def test_of_one_of_ours() -> None:
     d = Truncated(JohnsonSU(torch.tensor(0.3), 1.5), -1.0, 2.0)
+    assert repr(d).startswith("Truncated(JohnsonSU(skewness: 0.3")
     assert d.support.check(d.rsample((100,))).all()
 
 
@@ -118,3 +130,40 @@ def test_an_interval_without_mass() -> None:
         Truncated(Normal(torch.tensor(0.0), 1.0), 40.0, 41.0)
     with pytest.raises(InvalidArgument, match=r"(?s)low must be below high.*received: .*instead: "):
         Truncated(Normal(torch.tensor(0.0), 1.0), 1.0, -1.0)
+
+
+def bernoulli(x, logits):
+    return x if logits == 0 else mpmath.expm1(logits * x) / mpmath.expm1(logits)
+
+
+def pareto(x, concentration):
+    return -mpmath.expm1(-x if concentration == 0 else -mpmath.log1p(concentration * x) / concentration)
+
+
+def generalized_pareto(concentration: torch.Tensor) -> Distribution:
+    zero, one = torch.zeros_like(concentration), torch.ones_like(concentration)
+    return torch.distributions.GeneralizedPareto(zero, one, concentration)
+
+
+SINGULAR: list[tuple[Callable, Callable]] = [(lambda logits: ContinuousBernoulli(logits=logits), bernoulli)]
+if hasattr(torch.distributions, "GeneralizedPareto"):  # torch 2.10 or later
+    SINGULAR.append((generalized_pareto, pareto))
+
+
+@pytest.mark.parametrize("at", [0.0, 1e-4, -0.4, 2.0])
+@pytest.mark.parametrize(("base", "cdf"), SINGULAR)
+def test_bases_with_a_removable_singularity_move_there_too(base, cdf: Callable, at: float) -> None:
+    """torch's own functions answer with those of the singular point all around it, whose gradient is 0."""
+    leaf = torch.tensor(at, dtype=torch.float64, requires_grad=True)
+    d, u = Truncated(base(leaf), 0.1, 0.9), torch.tensor([0.2, 0.7], dtype=torch.float64)
+    x = rp.rsample(d, (2,), noise=u)
+    torch.testing.assert_close(d.cdf(x), u)
+
+    def truncated(x, theta):
+        return (cdf(x, theta) - cdf(0.1, theta)) / (cdf(0.9, theta) - cdf(0.1, theta))
+
+    slopes = torch.stack([torch.autograd.grad(one, leaf, retain_graph=True)[0] for one in x])
+    with mpmath.workdps(40):
+        for one, slope in zip(x.tolist(), slopes.tolist(), strict=True):
+            moved, density = (mpmath.diff(truncated, (mpmath.mpf(one), mpmath.mpf(at)), n) for n in ((0, 1), (1, 0)))
+            assert slope == pytest.approx(float(-moved / density), rel=1e-9)

@@ -106,3 +106,18 @@ def test_moments_of_a_narrow_interval() -> None:
 def test_bounds_out_of_order() -> None:
     with pytest.raises(InvalidArgument, match=r"(?s)low must be below high.*received: .*instead: "):
         TruncatedNormal(0.0, 1.0, 2.0, 2.0)
+
+
+def test_a_subclass_with_its_own_constructor_brings_its_own_expand() -> None:
+    class Named(TruncatedNormal):
+        def __init__(self, name: str) -> None:
+            self.name = name
+            super().__init__(0.0, 1.0, -1.0, 1.0)
+
+    class Plain(TruncatedNormal):
+        pass
+
+    with pytest.raises(NotImplementedError, match=r"must also define a custom \.expand"):
+        Named("unit").expand((2,))
+    assert Named("unit").log_prob(torch.tensor(0.0)) == TruncatedNormal(0.0, 1.0, -1.0, 1.0).log_prob(torch.tensor(0.0))
+    assert type(Plain(0.0, 1.0, -1.0, 1.0).expand((2,))) is Plain

@@ -216,3 +216,12 @@ def test_bad_input(call, message: str):
         call()
     assert error.value.received
     assert error.value.instead
+
+
+def test_coins_that_never_turn_leave_the_gradient_finite():
+    """One over the chance of the rarer side, times a large cost, must not overflow."""
+    for estimator in (rp.ARM(), rp.DisARM(), rp.ARMS(4)):
+        logits = torch.tensor([300.0, -300.0, 90.0, -88.0], requires_grad=True)
+        dist = td.Independent(td.Bernoulli(logits=logits), 1)
+        gradient = torch.autograd.grad(rp.expect(lambda b: 1e4 * b.sum(-1), dist, estimator), logits)[0]
+        torch.testing.assert_close(gradient, torch.zeros(4))

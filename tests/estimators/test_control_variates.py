@@ -151,6 +151,13 @@ def test_relax_with_the_cost_starts_at_rebar():
     torch.testing.assert_close(gradient(relax_with_the_cost()), gradient(rp.REBAR()))
 
 
+def test_categories_that_never_win_leave_the_gradient_finite():
+    logits = torch.tensor([300.0, -300.0, 90.0], requires_grad=True)
+    for estimator in (rp.REBAR(), relax_with_the_cost(), rp.RELAX(2)):
+        value = rp.expect(lambda x: 1e3 * x[..., 0], td.OneHotCategorical(logits=logits), estimator)
+        torch.testing.assert_close(torch.autograd.grad(value, logits)[0], torch.zeros(3))
+
+
 def test_two_draws_of_relax_do_not_see_an_offset():
     logits = torch.randn(50, 3, dtype=torch.float64, requires_grad=True)
     dist = td.Independent(td.Bernoulli(logits=logits), 1)
@@ -162,9 +169,13 @@ def test_two_draws_of_relax_do_not_see_an_offset():
     torch.testing.assert_close(gradient(1000.0), gradient(0.0))
 
 
-def spread(estimator, f, logits: Tensor) -> float:
-    dist = td.Independent(td.Bernoulli(logits=logits), 1)
-    return torch.autograd.grad(rp.expect(f, dist, estimator).sum(), logits)[0].var(0).sum().item()
+def spread(estimator, f, at: Tensor) -> float:
+    """The total variance, by the same noise at every call."""
+    logits = at.expand(10_000, 3).clone().requires_grad_()
+    value = rp.expect(
+        f, td.Independent(td.Bernoulli(logits=logits), 1), estimator, noise=torch.Generator().manual_seed(0)
+    )
+    return torch.autograd.grad(value.sum(), logits)[0].var(0).sum().item()
 
 
 @pytest.mark.parametrize("sign", [1.0, -1.0], ids=["minimised", "maximised"])
@@ -172,7 +183,8 @@ def spread(estimator, f, logits: Tensor) -> float:
 def test_training_reduces_the_variance_whatever_becomes_of_the_estimate(kind, sign: float):
     """The objective's node ignores the incoming gradient: maximising, or a loss scaled by 1e-3, trains the same way."""
     estimator = kind()
-    logits = torch.tensor([0.5, -0.5, 1.0]).expand(300, 3).clone().requires_grad_()
+    at = torch.tensor([0.5, -0.5, 1.0])
+    logits = at.expand(300, 3).clone().requires_grad_()
     weight = torch.tensor([1.0, -2.0, 0.5])
 
     def f(b: Tensor) -> Tensor:
@@ -180,13 +192,15 @@ def test_training_reduces_the_variance_whatever_becomes_of_the_estimate(kind, si
 
     if kind is rp.REBAR:
         nn.init.zeros_(estimator.control.eta)
-    before = spread(estimator, f, logits)
+    if kind is relax_with_the_cost:  # which starts well: from somewhere else
+        nn.init.ones_(estimator.control.layers[-1].weight)
+    before = spread(estimator, f, at)
     optimiser = torch.optim.Adam(list(estimator.parameters()), lr=0.05)
     for _ in range(40):
         optimiser.zero_grad()
         (sign * 1e-3 * rp.expect(f, td.Independent(td.Bernoulli(logits=logits), 1), estimator).sum()).backward()
         optimiser.step()
-    assert spread(estimator, f, logits) < 0.8 * before
+    assert spread(estimator, f, at) < 0.8 * before
 
 
 def test_the_estimate_s_own_gradient_never_reaches_the_control_variate():
@@ -257,6 +271,15 @@ def test_rebar_in_a_program():
         (lambda: rp.REBAR(0.0), "must be positive"),
         (lambda: rp.RELAX(temperature=-1.0), "must be positive"),
         (lambda: rp.RELAX(0), "at least 1"),
+        (lambda: rp.REBAR("0.5"), "must be positive"),
+        (lambda: rp.REBAR(float("inf")), "must be positive"),
+        (lambda: rp.REBAR(control=torch.tanh), "must be a torch.nn.Module"),
+        (lambda: rp.RODEO(control=torch.tanh), "must be a torch.nn.Module"),
+        (lambda: rp.RELAX(control=torch.tanh), "must be a torch.nn.Module"),
+        (
+            lambda: rp.expect(torch.sin, td.Bernoulli(t(0.5, 0.5)), rp.RELAX(control=nn.Linear(1, 3).double())),
+            "one number for each draw",
+        ),
         (lambda: rp.RODEO(1), "at least 2"),
         (lambda: rp.expect(torch.sin, td.Poisson(3.0), rp.RELAX()), "relaxes Bernoulli"),
         (lambda: rp.expect(torch.sin, td.Categorical(torch.ones(3)), rp.RODEO()), "flips coins"),

@@ -107,6 +107,11 @@ def test_samplers_fed_by_a_generator(make, mean: float):
     assert testing.z_test(x.double(), mean).passed
 
 
+def test_infinite_costs_of_both_signs_are_not_taken_for_nan():
+    value = rp.expect(lambda x: x / 0.0, td.Normal(torch.tensor([-50.0, 50.0]), 1.0))
+    assert value.tolist() == [-torch.inf, torch.inf]
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -115,6 +120,8 @@ def test_samplers_fed_by_a_generator(make, mean: float):
         (lambda: rp.expect(lambda z: z if z > 0 else -z, td.Poisson(3.0)), "one point at a time"),
         (lambda: rp.expect(lambda z: float(z) * z, td.Poisson(3.0)), "one point at a time"),
         (lambda: rp.expect(torch.log, td.Normal(torch.tensor(-9.0), 1.0)), "cost is NaN"),
+        (lambda: rp.expect(lambda z: z * 1j, td.Poisson(3.0)), "must be real"),
+        (lambda: rp.expect(3, td.Poisson(3.0)), "a function"),
         (lambda: rp.expect(torch.sin, "Normal"), "must be a torch.distributions"),
         (lambda: rp.expect(torch.sin, td.Normal(0.0, 1.0), rp.Pathwise), "must be an object"),
         (lambda: rp.expect(torch.sin, td.Bernoulli(0.5), rp.Enumerate(), samples=4), "decides by itself"),

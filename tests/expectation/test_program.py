@@ -159,3 +159,32 @@ def test_bad_input(program, samples: int, message: str):
         rp.expect(program, samples=samples)
     assert error.value.received
     assert error.value.instead
+
+
+def test_a_cost_that_loses_the_gradient_of_a_draw_says_so():
+    loc = t(0.3, -1.0).requires_grad_()
+
+    def jump(sample) -> Tensor:
+        b = sample(td.Bernoulli(logits=loc), rp.LeaveOneOut())
+        return (sample(td.Normal(loc, 1.0)) > 0) * (1 + b)
+
+    with pytest.raises(rp.InvalidArgument, match="no gradient back") as error:
+        rp.expect(jump, samples=4)
+    assert "of=" in error.value.instead
+    with pytest.raises(rp.InvalidArgument, match="must be real"):
+        rp.expect(lambda sample: 1j * sample(td.Bernoulli(logits=loc), rp.LeaveOneOut()), samples=4)
+
+    def carried(sample) -> Tensor:
+        z = sample(td.Normal(loc, 1.0))
+        b = sample(td.Bernoulli(logits=z), rp.LeaveOneOut())
+        sample.cost(2 * b, of=b)
+        return b
+
+    assert torch.autograd.grad(rp.expect(carried, samples=4).sum(), loc)[0].abs().min() > 0
+
+    def unused(sample) -> None:
+        b = sample(td.Bernoulli(logits=loc), rp.LeaveOneOut())
+        sample(td.Normal(loc, 1.0))
+        sample.cost(b, of=b)
+
+    assert rp.expect(unused, samples=4).shape == (2,)

@@ -7,7 +7,9 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import Tensor
+from torch.distributions import Gamma
 
+import reparam as rp
 from reparam.kernels import native
 from reparam.special import (
     beta_dlogit_dconcentration0,
@@ -121,6 +123,35 @@ def test_gamma_at_the_ends_of_the_floats(function, dtype):
     torch.testing.assert_close(function(a, u), reference(function, a, u), rtol=rtol, atol=0, equal_nan=True)
 
 
+def edges_of_the_beta_charts() -> tuple[Tensor, Tensor, Tensor]:
+    """Both sides of every boundary in the first concentration, and of the ends in log(x / mean)."""
+    firsts = torch.tensor([20.0, 48.0, 200.0], dtype=F64)
+    firsts = torch.cat([firsts.nextafter(torch.zeros(3, dtype=F64)), firsts])
+    ends = torch.tensor([0.11221, 3.6011, 0.28651, 2.3988, 0.56979, 1.5979], dtype=F64)
+    ratios = torch.cat([ends * (1 - 1e-12), ends, ends * (1 + 1e-12)])
+    a, b, ratio = torch.cartesian_prod(firsts, torch.tensor([1e-3, 2.0, 50.0, 1e6], dtype=F64), ratios).unbind(-1)
+    x = ratio * a / (a + b)
+    return a[x < 1], b[x < 1], x[x < 1]
+
+
+def test_beta_at_the_edges_of_its_charts():
+    a, b, x = edges_of_the_beta_charts()
+    assert a.numel() > 250
+    for function in (beta_dx_dconcentration1, beta_dlogit_dconcentration1):
+        at = x if function is beta_dx_dconcentration1 else torch.logit(x)
+        torch.testing.assert_close(function(a, b, at), reference(function, a, b, at), rtol=1e-12, atol=0)
+
+
+def test_beta_where_its_logit_leaves_the_floats():
+    # At tiny concentrations most of the mass is where x or 1 - x underflows.
+    a, b, u = (
+        torch.tensor(v, dtype=F64) for v in ([1e-3, 1e-3, 0.02, 30.0, 1e3], [1e-3, 2.0, 1e-3, 1e-3, 1e-2], 800.0)
+    )
+    for logit in (u, -u, 5 * u, -5 * u):
+        wanted = reference(beta_dlogit_dconcentration1, a, b, logit)
+        torch.testing.assert_close(beta_dlogit_dconcentration1(a, b, logit), wanted, rtol=1e-12, atol=0)
+
+
 def test_beta_at_its_ends():
     a, b, u = torch.cartesian_prod(
         *(
@@ -148,3 +179,18 @@ def test_student_t_and_von_mises_at_their_ends():
     value = von_mises_dx_dconcentration(kappa, x)
     torch.testing.assert_close(value[:2], reference(von_mises_dx_dconcentration, kappa[:2], x[:2]))
     assert value[2:].isnan().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+@pytest.mark.parametrize("build", ["both", "a rate that repeats", "a rate without a gradient", "many samples"])
+def test_the_short_way_back_through_a_gamma_is_the_long_one(build, dtype):
+    """A backward pass in one kernel, against one that can itself be differentiated, and so asks torch for each step."""
+    a = (0.5 + 3 * torch.rand(3000, dtype=dtype)).requires_grad_()
+    b = torch.tensor(1.7, dtype=dtype) if build != "both" else 0.5 + torch.rand(3000, dtype=dtype)
+    if build != "a rate without a gradient":
+        b.requires_grad_()
+    x = rp.rsample(Gamma(a, b), (2,) if build == "many samples" else ())
+    wanted = [t for t in (a, b) if t.requires_grad]
+    for flow in (torch.rand_like(x), torch.ones_like(x[..., :1]).expand_as(x)):
+        short = torch.autograd.grad(x, wanted, flow, retain_graph=True)
+        torch.testing.assert_close(short, torch.autograd.grad(x, wanted, flow, create_graph=True))

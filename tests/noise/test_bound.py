@@ -60,6 +60,8 @@ def test_uniform_noise_is_open_at_both_ends():
         (td.Uniform(0.0, 1.0), torch.tensor(1.0), "open interval"),
         (td.Exponential(1.0), torch.tensor(-1.0), "positive and finite"),
         (td.Normal(0.0, 1.0), 47, "must be None, a torch.Generator"),
+        (td.Normal(0.0, 1.0), rp.noise.Philox, "must be None, a torch.Generator"),
+        (td.Normal(0.0, 1.0), torch.Generator, "must be None, a torch.Generator"),
     ],
 )
 def test_bad_noise(dist, noise, message: str):

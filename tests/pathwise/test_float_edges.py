@@ -126,3 +126,55 @@ def test_tails_beyond_the_floats_have_finite_gradients_of_the_right_sign(make, d
     far = x.abs() > 10
     # A heavier tail is further out: raising the shape pulls every far sample inwards.
     assert bool((gradient[far] * x[far].sign() < 0).all())
+
+
+class Centred:
+    """Noise whose normals are all 0, as one float32 normal in twenty million is."""
+
+    def normal(self, shape, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+        return torch.zeros(tuple(shape), dtype=dtype, device=device)
+
+    def uniform(self, shape, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+        return torch.full(tuple(shape), 0.3, dtype=dtype, device=device)
+
+    exponential = uniform
+
+
+HALF, AXIS = torch.tensor(0.5), torch.tensor([1.0, 0.0])
+AT_A_CENTRE = {
+    "StudentT": lambda: td.StudentT(HALF),
+    "HalfStudentT": lambda: rp.distributions.HalfStudentT(HALF),
+    "MultivariateStudentT": lambda: rp.distributions.MultivariateStudentT(HALF, torch.zeros(2), torch.eye(2)),
+    "VonMisesFisher": lambda: rp.distributions.VonMisesFisher(AXIS, HALF),
+    "PowerSpherical": lambda: rp.distributions.PowerSpherical(AXIS, HALF),
+    "HypersphericalUniform": lambda: rp.distributions.HypersphericalUniform(2),
+    "LKJCholesky": lambda: td.LKJCholesky(2, HALF),
+}
+
+
+@pytest.mark.parametrize("name", AT_A_CENTRE)
+def test_a_normal_that_is_exactly_zero_makes_no_nan(name: str):
+    dist = AT_A_CENTRE[name]()
+    x = rp.rsample(dist, noise=Centred())
+    assert torch.isfinite(x).all()
+    assert dist.support is not None
+    assert dist.support.check(x).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("concentration", [1e-10, 1e-12, 1e-20, 1e-30])
+def test_a_gamma_of_almost_no_concentration_is_almost_zero(concentration: float, dtype: torch.dtype):
+    """Its logarithm is near -1e10, where adding and taking away as much leaves any small number: the sample was 1."""
+    a = torch.full((3,), concentration, dtype=dtype)
+    x = rp.rsample(td.Gamma(a, torch.ones_like(a)), (500,))
+    assert (x > 0).all()
+    assert (x < 1.01 * torch.finfo(dtype).tiny).all()
+    assert td.constraints.simplex.check(rp.rsample(td.Dirichlet(a), (500,))).all()
+
+
+def test_the_logarithm_of_a_gamma_moves_where_the_gamma_is_the_smallest_float():
+    a = torch.full((2000,), 1e-10, requires_grad=True)
+    x = rp.rsample(td.Gamma(a, torch.ones_like(a)))
+    # log x is minus an exponential over a, so its derivative, times the square of a, is an exponential.
+    moved = torch.autograd.grad(x.log().sum(), a)[0] * 1e-20
+    assert abs(moved.mean().item() - 1) < 6 / 2000**0.5

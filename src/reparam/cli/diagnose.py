@@ -11,9 +11,9 @@ from rich.console import Console
 
 import reparam as rp
 from reparam.cli import expressions
-from reparam.cli.extras import needs
 from reparam.diagnosis import Diagnosis, candidates_for
 from reparam.errors import InvalidArgument
+from reparam.extras import needs
 
 _FIGURES = (".png", ".pdf", ".svg")
 

@@ -10,8 +10,8 @@ from typing import Any, Generic, TypeVar
 import tyro
 from rich.console import Console
 
-from reparam.cli.extras import needs
 from reparam.errors import InvalidArgument
+from reparam.extras import needs
 
 ConfigT = TypeVar("ConfigT")
 

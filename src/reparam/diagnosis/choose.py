@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -17,10 +17,11 @@ from reparam.diagnosis.copies import copies
 from reparam.diagnosis.diagnose import differentiates, in_words, parameters, row_of
 from reparam.diagnosis.measure import Cost, check_estimators, evaluations, gradients, spread, try_once
 from reparam.diagnosis.probes import Finding, probe_path
+from reparam.diagnosis.race import race
 from reparam.diagnosis.reference import Reference, reference
 from reparam.diagnosis.report import Diagnosis
 from reparam.errors import InvalidArgument, ReparamError
-from reparam.estimators import Estimator
+from reparam.estimators import ARM, DisARM, Estimator, LeaveOneOut
 from reparam.expectation import estimator_for
 from reparam.noise import TorchStream
 
@@ -28,10 +29,9 @@ from reparam.noise import TorchStream
 _MOST_EVALUATIONS = 256
 # In the first round: evaluations of each candidate, its estimates, and its estimates over all batch elements, at least.
 _EVALUATIONS, _LEAST, _LEAST_OVERALL = 20, 4, 64
-_DOUBLINGS = 2
 _FOR_BIAS = 512
-# Standard errors; and the loss that is not worth another round.
-_DOUBT, _REGRET = 2.0, 1.15
+# Of less work whatever the cost: the antithetic pair given the coins it came out as, and more draws to compare with.
+_BETTER: dict[Estimator, Estimator] = {ARM(): DisARM(), LeaveOneOut(2): LeaveOneOut(4)}
 _CELLS = 32
 
 
@@ -42,14 +42,16 @@ def choose(
 
     .. math:: \hat e = \arg\min_e \operatorname{Var}(\hat g_e) \times \text{evaluations}_e
 
-    All candidates make a few estimates, of about as many evaluations; those that are clearly worse than the leader drop
-    out, the others make twice as many, and again, unless it hardly matters any more which of them is taken.
+    All candidates make a few estimates, of about as many evaluations. The leader, and those that may yet be better by
+    more than a seventh, then make more of them, round by round, until there are none, or until the pilot would have
+    evaluated the cost a quarter as often as a thousand steps with the leader do.
 
     Args:
         f: the cost, as `expect` takes it. It is called with many points at once.
         dist: the distribution, whose parameters the gradient is measured for, as in `diagnose`.
-        candidates: what to choose from; unless given, `estimator_for(dist)` and every estimator of this library that
-            serves `dist` with its default settings, needs no training and makes at most 256 evaluations.
+        candidates: what to choose from; unless given, `estimator_for(dist)`, `LeaveOneOut(4)`, and every estimator of
+            this library that serves `dist` with its default settings, needs no training, makes at most 256 evaluations
+            and does not lose to another of them whatever the cost.
         max_bias: the largest bias allowed, as a part of the gradient's length. At 0, only estimators that declare
             themselves unbiased run; beyond, the bias of the others is measured against the reference of `diagnose`.
 
@@ -65,7 +67,8 @@ def choose(
         serve the distribution.
 
     References:
-        Karnin, Koren and Somekh, Almost Optimal Exploration in Multi-Armed Bandits, ICML 2013 (halving the candidates).
+        Even-Dar, Mannor and Mansour, Action Elimination and Stopping Conditions for the Multi-Armed Bandit and
+        Reinforcement Learning Problems, JMLR 2006.
 
     Example:
         >>> import torch, reparam as rp
@@ -91,7 +94,7 @@ def choose(
         raise _none_left(findings)
     rows = [
         row_of(dist, estimator, rows, math.nan, math.nan if exact is None else exact.worst_z(rows), False)
-        for estimator, rows in _race(f, dist, running).items()
+        for estimator, rows in race(f, dist, running).items()
     ]
     report = Diagnosis(in_words(dist), parameters(dist), tuple(rows), tuple(findings), exact)
     return _with_pilot(report.best.estimator, report)
@@ -102,6 +105,10 @@ def candidates_for(dist: Distribution, *, biased: bool = False) -> list[Estimato
 
     Whether one serves is its own word: it is asked for its number of evaluations and for a draw. Those of more than 256
     evaluations are left out, and those that learn while they are used, which a measurement before training belies.
+    So are `ARM` and `LeaveOneOut(2)`, which have more work than `DisARM` and `LeaveOneOut(4)` whatever the cost.
+
+    References:
+        Dong, Mnih and Tucker, DisARM: An Antithetic Gradient Estimator for Binary Latent Variables, NeurIPS 2020.
 
     Args:
         dist: the distribution.
@@ -109,8 +116,9 @@ def candidates_for(dist: Distribution, *, biased: bool = False) -> list[Estimato
     """
     classes = [getattr(estimators, name) for name in estimators.__all__]
     made = [cls() for cls in classes if isinstance(cls, type) and issubclass(cls, Estimator) and _complete(cls)]
-    wanted = [e for e in (*made, estimator_for(dist)) if (e.unbiased or biased) and not _learns(e)]
-    return list(dict.fromkeys(estimator for estimator in wanted if _serves(dist, estimator)))
+    pool = dict.fromkeys((*made, LeaveOneOut(4), estimator_for(dist)))
+    found = [e for e in pool if (e.unbiased or biased) and not _learns(e) and _serves(dist, e)]
+    return [e for e in found if _BETTER.get(e) not in found]
 
 
 def _complete(cls: type[Estimator]) -> bool:
@@ -204,36 +212,6 @@ def _relative_bias(rows: Tensor, exact: Reference) -> float:
     """The length of the bias over that of the gradient, without what chance adds to its square."""
     off = (rows.double().mean(0) - exact.gradient).square().sum() - spread(rows).variance / rows.shape[0]
     return (off.clamp(min=0) / exact.gradient.square().sum().clamp(min=1e-300)).sqrt().item()
-
-
-def _race(f: Cost, dist: Distribution, running: Mapping[Estimator, Tensor]) -> dict[Estimator, Tensor]:
-    """Estimates of each candidate: few of those that lose early, more of those that are hard to tell apart."""
-    estimates, racing = dict(running), list(running)
-    price = {estimator: evaluations(dist, estimator) for estimator in racing}
-    sizes = [math.prod(shape) for shape in parameters(dist).values()]
-    elements = dist.batch_shape.numel()
-    for _ in range(_DOUBLINGS):
-        bounds = {e: _bounds(estimates[e], sizes, elements, price[e]) for e in racing}
-        leader = min(racing, key=lambda e: sum(bounds[e]))
-        highest = bounds[leader][1]
-        racing = [e for e in racing if e is leader or bounds[e][0] <= highest]
-        if all(highest <= _REGRET * bounds[e][0] for e in racing if e is not leader):
-            break
-        for e in racing:
-            estimates[e] = torch.cat([estimates[e], gradients(f, dist, e, len(estimates[e]))])
-    return estimates
-
-
-def _bounds(rows: Tensor, sizes: Sequence[int], elements: int, price: int) -> tuple[float, float]:
-    """The least and the greatest variance times evaluations that a candidate may well have.
-
-    The elements of a batch are independent, so a few estimates of many of them are many.
-    """
-    n = rows.shape[0]
-    squares = (rows.double() - rows.double().mean(0)).square() * n / (n - 1)
-    by_element = torch.stack([part.reshape(n, elements, -1).sum(-1) for part in squares.split(sizes, 1)]).sum(0)
-    variance, doubt = by_element.mean(0).sum().item(), _DOUBT * (by_element.var(0).sum() / n).sqrt().item()
-    return max(variance - doubt, 0.0) * price, (variance + doubt) * price
 
 
 def _none_left(findings: Sequence[Finding]) -> InvalidArgument:

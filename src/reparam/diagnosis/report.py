@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from reparam.diagnosis.probes import Finding
 from reparam.diagnosis.reference import Reference
 from reparam.estimators import Estimator
+from reparam.extras import needs
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -105,8 +106,12 @@ class Diagnosis:
 
         Args:
             path: the file, in the format that its suffix names: PNG, PDF or SVG.
+
+        Errors:
+            `MissingExtra` where matplotlib is not installed.
         """
-        from reparam.diagnosis.figure import draw
+        with needs("plot"):
+            from reparam.diagnosis.figure import draw
 
         draw(self, Path(path))
 

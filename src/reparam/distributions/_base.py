@@ -14,7 +14,7 @@ from torch.distributions.utils import broadcast_all
 from reparam.checks import all_true, summary, values_visible
 from reparam.errors import InvalidArgument
 from reparam.noise import BoundNoise
-from reparam.pathwise import rsample
+from reparam.pathwise import parameter_like, rsample
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -44,6 +44,8 @@ class ReparamDistribution(Distribution):
         validate_args: bool | None = None,
     ) -> None:
         super().__init__(batch_shape, event_shape, validate_args=False)
+        if self.has_rsample:
+            parameter_like(self)  # integers would round every result: dtypes are checked, whatever `validate_args`
         self._validate_args = validate_args is not False
         if self._validate_args and values_visible():
             self._check_arguments()
@@ -68,7 +70,9 @@ class ReparamDistribution(Distribution):
 
     def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> Self:
         """A view of the same law with a larger batch shape."""
-        new: Any = self._get_checked_instance(type(self), _instance)
+        # torch's own check, by which a subclass elsewhere with a constructor of its own must bring its own `expand`.
+        ours = next(cls for cls in type(self).__mro__ if cls.__module__.startswith("reparam."))
+        new: Any = self._get_checked_instance(ours, _instance)
         batch = torch.Size(batch_shape)
         for name, value in self._parameters().items():
             event_dim = self.arg_constraints[name].event_dim
@@ -85,7 +89,8 @@ class ReparamDistribution(Distribution):
         return next(iter(self._parameters().values())).dtype
 
     def _cast(self, dtype: torch.dtype) -> Self:
-        new = self.expand(self.batch_shape)
+        # An instance at hand spares a subclass its own `expand`, which nobody has asked for here.
+        new = self.expand(self.batch_shape, self.__new__(type(self)))
         for name, value in self._parameters().items():
             setattr(new, name, value.to(dtype))
         return new
@@ -130,13 +135,14 @@ def broadcast(owner: str, **parameters: Tensor | float) -> tuple[Tensor, ...]:
     except (RuntimeError, ValueError):
         raise InvalidArgument(
             f"{owner}: parameters must be numbers or tensors that broadcast against each other",
-            received=", ".join(f"{name} {_describe(value)}" for name, value in parameters.items()),
+            received=", ".join(described(name, value) for name, value in parameters.items()),
             instead="parameters whose trailing dimensions are equal or 1",
         ) from None
 
 
-def _describe(value: Tensor | float) -> str:
-    return f"of shape {tuple(value.shape)}" if isinstance(value, Tensor) else repr(value)
+def described(name: str, value: object) -> str:
+    """A parameter for an error message: its shape where it has one."""
+    return f"{name} of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"{name} = {value!r}"
 
 
 def _in_at_least(wide: torch.dtype) -> Callable[[_M], _M]:
@@ -177,6 +183,11 @@ def at_value(method: _M) -> _M:
         return compute(dist, value)
 
     return checked  # type: ignore[return-value]  # as above
+
+
+def within_support(dist: ReparamDistribution, value: Tensor, log_density: Tensor) -> Tensor:
+    """The log-density, minus infinity outside the support: what torch answers there without validation."""
+    return torch.where(dist.support.check(value), log_density, -torch.inf)
 
 
 def at_probability(method: _M) -> _M:

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from reparam.checks import all_true, summary, values_visible
+from reparam.distributions._base import described
 from reparam.errors import InvalidArgument
 
 
@@ -73,12 +74,12 @@ def _wide(matrix: Tensor) -> Tensor:
 
 
 def check_square(owner: str, name: str, matrix: Tensor) -> None:
-    """Refuse what is not a (batch of) square matrices."""
-    if not isinstance(matrix, Tensor) or matrix.dim() < 2 or matrix.shape[-1] != matrix.shape[-2]:
-        shape = tuple(matrix.shape) if isinstance(matrix, Tensor) else matrix
+    """Refuse what is not a (batch of) square floating-point matrices."""
+    square = isinstance(matrix, Tensor) and matrix.dim() >= 2 and matrix.shape[-1] == matrix.shape[-2]
+    if not square or not matrix.is_floating_point():
         raise InvalidArgument(
-            f"{owner}: {name} must be a square matrix, or a batch of them",
-            received=f"{name} of shape {shape}",
+            f"{owner}: {name} must be a square matrix of floating-point numbers, or a batch of them",
+            received=described(name, matrix) + (f", {matrix.dtype}" if square else ""),
             instead=f"{name} of shape batch_shape + (d, d)",
         )
 

@@ -14,7 +14,7 @@ total and its mean agree with the Bessel functions to 4e-13 for d from 2 to 1,00
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -41,7 +41,8 @@ def polar_quantile(u: Tensor, concentration: Tensor, dimension: int) -> Tensor:
         concentration: kappa >= 0, float64.
         dimension: d >= 2.
     """
-    s = _quantile(_PolarLaw.of(concentration.detach(), dimension), u)
+    value = _opaque_quantile if torch.compiler.is_compiling() else _quantile
+    s = value(u, concentration.detach(), dimension)
 
     def slopes(at: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> tuple[Tensor]:
         return (2 * angular_rate(dimension, parameters[0], torch.sigmoid(-at), torch.sigmoid(at)),)
@@ -77,7 +78,8 @@ class _PolarLaw(NamedTuple):
         return torch.exp(-self.half * shape - 2 * kappa * (torch.sigmoid(-s) - torch.sigmoid(-mode)))
 
 
-def _quantile(law: _PolarLaw, u: Tensor) -> Tensor:
+def _quantile(u: Tensor, concentration: Tensor, dimension: int) -> Tensor:
+    law = _PolarLaw.of(concentration, dimension)
     nodes, weights = _rule(law.edges[..., :-1], law.edges[..., 1:])
     mass = (weights * law.kernel(nodes, extra=2)).sum(-1)
     upto = pad(mass.cumsum(-1), (1, 0))
@@ -91,6 +93,26 @@ def _quantile(law: _PolarLaw, u: Tensor) -> Tensor:
         excess = below + (weights * law.kernel(nodes, extra=1)).sum(-1) - target
         s = (s - excess / law.kernel(s).clamp_min(torch.finfo(s.dtype).tiny)).clamp(left, right)
     return s
+
+
+# To the compiler one operation: its hundreds of small ones, folded into each other, would take it a quarter of an hour.
+@torch.library.custom_op("reparam::polar_quantile", mutates_args=())
+def _opaque_quantile(u: Tensor, concentration: Tensor, dimension: int) -> Tensor:
+    return _quantile(u, concentration, dimension)
+
+
+@_opaque_quantile.register_fake
+def _(u: Tensor, concentration: Tensor, dimension: int) -> Tensor:
+    return torch.empty_like(u, memory_format=torch.contiguous_format)
+
+
+@_opaque_quantile.register_vmap
+def _(info: Any, in_dims: tuple, u: Tensor, concentration: Tensor, dimension: int) -> tuple[Tensor, int]:
+    u = u.expand(info.batch_size, *u.shape) if in_dims[0] is None else u.movedim(in_dims[0], 0)
+    if in_dims[1] is not None:
+        batched = concentration.movedim(in_dims[1], 0)
+        concentration = batched.reshape(len(batched), *[1] * (u.dim() - batched.dim()), *batched.shape[1:])
+    return _opaque_quantile(u, concentration, dimension), 0
 
 
 def _rule(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
-from reparam.distributions._base import ReparamDistribution
+from reparam.distributions._base import ReparamDistribution, described
 from reparam.errors import InvalidArgument
 
 
@@ -35,6 +35,12 @@ def normalized(loc: Tensor) -> Tensor:
     return loc / torch.linalg.vector_norm(loc, dim=-1, keepdim=True)
 
 
+def uniform_direction(normals: Tensor) -> Tensor:
+    """Normals over their norm; any direction where all are 0, as one float32 normal in twenty million is."""
+    length = torch.linalg.vector_norm(normals, dim=-1, keepdim=True)
+    return normalized(torch.where(length > 0, normals, 1.0))
+
+
 def place(polar: Tensor, equatorial: Tensor, direction: Tensor) -> Tensor:
     r"""The point at :math:`\langle\mu, x\rangle = \tanh(s/2)` whose equatorial part is a rotation of the one given.
 
@@ -48,7 +54,7 @@ def place(polar: Tensor, equatorial: Tensor, direction: Tensor) -> Tensor:
     """
     head, rest = direction[..., :1], direction[..., 1:]
     side = torch.where(head < 0, -1.0, 1.0).to(direction)
-    unit = equatorial / torch.linalg.vector_norm(equatorial, dim=-1, keepdim=True)
+    unit = uniform_direction(equatorial)
     along = (rest * unit).sum(-1, keepdim=True)
     tangent = torch.cat(
         [(-side * along).expand(*unit.shape[:-1], 1), unit - rest * (along / (1 + side * head))], dim=-1
@@ -70,10 +76,10 @@ class Directional(ReparamDistribution):
         if not isinstance(loc, Tensor) or loc.dim() < 1 or loc.shape[-1] < 2:
             raise InvalidArgument(
                 f"{name}: loc must be a vector in two dimensions or more",
-                received=f"loc of shape {tuple(loc.shape)}" if isinstance(loc, Tensor) else f"loc = {loc!r}",
+                received=described("loc", loc),
                 instead="a tensor loc of shape batch_shape + (d,) with d >= 2",
             )
-        # A number takes loc's dtype; a tensor keeps its own, so that a mixture is seen and refused at the first sample.
+        # A number takes loc's dtype; a tensor keeps its own, so that a mixture is seen and refused.
         kappa = concentration if isinstance(concentration, Tensor) else loc.new_tensor(concentration)
         try:
             batch = torch.broadcast_shapes(loc.shape[:-1], kappa.shape)

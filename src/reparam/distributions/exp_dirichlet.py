@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import Dirichlet, constraints, kl_divergence
 from torch.distributions.kl import register_kl
 
-from reparam.distributions._base import ReparamDistribution, at_value, in_float64
+from reparam.distributions._base import ReparamDistribution, at_value, described, in_float64
 from reparam.errors import InvalidArgument
 from reparam.noise import BoundNoise
 from reparam.pathwise import register
@@ -68,10 +68,10 @@ class ExpDirichlet(ReparamDistribution):
     concentration: Tensor
 
     def __init__(self, concentration: Tensor, validate_args: bool | None = None) -> None:
-        if concentration.dim() < 1 or concentration.shape[-1] < 2:
+        if not isinstance(concentration, Tensor) or concentration.dim() < 1 or concentration.shape[-1] < 2:
             raise InvalidArgument(
-                "ExpDirichlet: concentration must be a vector of at least two components, or a batch of such",
-                received=f"concentration of shape {tuple(concentration.shape)}",
+                "ExpDirichlet: concentration must be a tensor, a vector of at least two components or a batch of such",
+                received=described("concentration", concentration),
                 instead="a concentration of shape batch_shape + (K,), K >= 2",
             )
         self.concentration = concentration
@@ -123,7 +123,6 @@ def exp_dirichlet(dist: ExpDirichlet, noise: BoundNoise) -> Tensor:
 
 @register_kl(ExpDirichlet, ExpDirichlet)
 def _kl_exp_dirichlet(p: ExpDirichlet, q: ExpDirichlet) -> Tensor:
-    # A bijection changes no divergence.
-    return kl_divergence(
-        Dirichlet(p.concentration, validate_args=False), Dirichlet(q.concentration, validate_args=False)
-    )
+    # A bijection changes no divergence. In float64, where the logarithms of the Gamma functions must cancel.
+    first, second = (Dirichlet(d.concentration.double(), validate_args=False) for d in (p, q))
+    return kl_divergence(first, second).to(p.concentration.dtype)

@@ -11,7 +11,7 @@ from torch.distributions.kl import register_kl
 
 from reparam.distributions._base import Univariate, at_probability, at_value, in_float64
 from reparam.noise import BoundNoise
-from reparam.pathwise import register
+from reparam.pathwise import register, register_cdf
 from reparam.pathwise._log_gamma import log_gamma
 from reparam.pathwise._precision import rounded_once
 from reparam.special import _gamma_core as core
@@ -67,7 +67,8 @@ class ExpGamma(Univariate):
         super().__init__(validate_args, concentration=concentration, rate=rate)
 
     def _above_mode(self, value: Tensor) -> Tensor:
-        return value + self.rate.log() - self.concentration.log()
+        # At infinity itself an exponent would be a difference of infinities.
+        return value.clamp(max=1e300) + self.rate.log() - self.concentration.log()
 
     @at_value
     @in_float64
@@ -79,7 +80,7 @@ class ExpGamma(Univariate):
     @in_float64
     def cdf(self, value: Tensor) -> Tensor:
         """The distribution function."""
-        log_mass, tail = core.log_mass(self.concentration, self._above_mode(value))
+        log_mass, tail = core.log_mass(self.concentration, self._above_mode(value.clamp(min=-1e300)))
         return torch.where(tail.upper, -torch.expm1(log_mass), torch.exp(log_mass))
 
     @at_probability
@@ -117,6 +118,9 @@ class ExpGamma(Univariate):
         return torch.lgamma(a) - a * torch.digamma(a) + a
 
 
+register_cdf(ExpGamma)
+
+
 @register(ExpGamma, kind="implicit", reference="implicit; Figurnov, Mohamed and Mnih, NeurIPS 2018")
 @rounded_once
 def exp_gamma(dist: ExpGamma, noise: BoundNoise) -> Tensor:
@@ -126,7 +130,6 @@ def exp_gamma(dist: ExpGamma, noise: BoundNoise) -> Tensor:
 
 @register_kl(ExpGamma, ExpGamma)
 def _kl_exp_gamma(p: ExpGamma, q: ExpGamma) -> Tensor:
-    # A bijection changes no divergence.
-    return kl_divergence(
-        Gamma(p.concentration, p.rate, validate_args=False), Gamma(q.concentration, q.rate, validate_args=False)
-    )
+    # A bijection changes no divergence. In float64, where the logarithms of the Gamma functions must cancel.
+    first, second = (Gamma(d.concentration.double(), d.rate.double(), validate_args=False) for d in (p, q))
+    return kl_divergence(first, second).to(p.concentration.dtype)

@@ -11,7 +11,7 @@ from torch.distributions import constraints
 
 from reparam.distributions._base import Univariate, at_probability, at_value, in_float64
 from reparam.noise import BoundNoise
-from reparam.pathwise import register
+from reparam.pathwise import register, register_cdf
 from reparam.pathwise._log_gamma import log_gamma
 from reparam.pathwise._precision import rounded_once
 from reparam.special import _gamma_core as core
@@ -128,6 +128,9 @@ class GeneralizedNormal(Univariate):
     def entropy(self) -> Tensor:
         """`1 / power + log(2 scale Gamma(1 + 1 / power))`."""
         return 1 / self.power + math.log(2) + self.scale.log() + torch.lgamma(1 + 1 / self.power)
+
+
+register_cdf(GeneralizedNormal)
 
 
 @register(GeneralizedNormal, kind="implicit", reference="root of a Gamma; Figurnov, Mohamed and Mnih, NeurIPS 2018")

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 from torch.distributions import StudentT, constraints
 
-from reparam.distributions._base import Univariate, at_value, in_float64
+from reparam.distributions._base import Univariate, at_value, in_float64, within_support
 from reparam.distributions._normal import LOG_SQRT_TAU
+from reparam.distributions._student import log_gamma_excess
 from reparam.noise import BoundNoise
-from reparam.pathwise import draw, register
-from reparam.special._beta_pieces import digamma_difference, stirling_error
+from reparam.pathwise import draw, register, register_cdf
+from reparam.special._beta_pieces import digamma_difference
 from reparam.special.beta import betainc
 
 
@@ -65,13 +66,13 @@ class HalfStudentT(Univariate):
         large = t > 1
         near, far = torch.where(large, 0.0, t), torch.where(large, t, 1.0)
         log_square = torch.where(large, 2 * far.log() + torch.log1p(far.pow(-2)), torch.log1p(near.square()))
-        return _log_centre(self) - 0.5 * (self.df + 1) * log_square
+        return within_support(self, value, _log_centre(self) - 0.5 * (self.df + 1) * log_square)
 
     @at_value
     @in_float64
     def cdf(self, value: Tensor) -> Tensor:
         """The distribution function."""
-        t = (value / self.scale / self.df.sqrt()).clamp(max=1e150).square()
+        t = (value / self.scale / self.df.sqrt()).clamp(0, 1e150).square()
         return betainc(torch.full_like(t, 0.5), (0.5 * self.df).expand_as(t), t / (1 + t))
 
     @property
@@ -100,19 +101,17 @@ class HalfStudentT(Univariate):
         return 0.5 * (self.df + 1) * digamma_difference(0.5 * self.df, half) - _log_centre(self)
 
 
-def _gamma_excess(k: Tensor) -> Tensor:
-    """Log Gamma(k + 1/2) - log Gamma(k) - log(k) / 2, a small number between two large ones."""
-    return k * torch.log1p(0.5 / k) - 0.5 + stirling_error(k + 0.5) - stirling_error(k)
-
-
 def _log_centre(dist: HalfStudentT) -> Tensor:
     """The logarithm of the density at 0."""
-    return math.log(2) - LOG_SQRT_TAU + _gamma_excess(0.5 * dist.df) - dist.scale.log()
+    return math.log(2) - LOG_SQRT_TAU + log_gamma_excess(0.5 * dist.df, 0.5) - dist.scale.log()
 
 
 def _finite_mean(dist: HalfStudentT) -> Tensor:
     above = (dist.df - 1).clamp(min=1e-300)
-    return math.sqrt(2 / math.pi) * dist.scale * dist.df / above * _gamma_excess(0.5 * dist.df).exp()
+    return math.sqrt(2 / math.pi) * dist.scale * dist.df / above * log_gamma_excess(0.5 * dist.df, 0.5).exp()
+
+
+register_cdf(HalfStudentT)
 
 
 @register(HalfStudentT, kind="implicit", reference="as StudentT, folded at its centre")

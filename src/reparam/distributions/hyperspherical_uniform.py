@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import register_kl
 
 from reparam.distributions._base import ReparamDistribution, at_value
-from reparam.distributions._sphere import Directional, log_area, normalized, same_sphere, unit_vector
+from reparam.distributions._sphere import Directional, log_area, same_sphere, uniform_direction, unit_vector
 from reparam.errors import InvalidArgument
 from reparam.noise import BoundNoise
 from reparam.pathwise import register
@@ -73,6 +73,9 @@ class HypersphericalUniform(ReparamDistribution):
         self._like = torch.empty((), dtype=dtype, device=device)
         super().__init__(torch.Size(batch_shape), torch.Size((dimension,)), validate_args)
 
+    def __repr__(self) -> str:
+        return f"HypersphericalUniform(dimension: {self.dimension})"
+
     @property
     def dimension(self) -> int:
         """The dimension of the space around the sphere."""
@@ -117,7 +120,7 @@ class HypersphericalUniform(ReparamDistribution):
 @rounded_once
 def hyperspherical_uniform(dist: HypersphericalUniform, noise: BoundNoise) -> Tensor:
     """A normal vector over its norm."""
-    return normalized(noise.normal())
+    return uniform_direction(noise.normal())
 
 
 def kl_to_uniform(p: Directional, q: HypersphericalUniform) -> Tensor:

@@ -10,11 +10,11 @@ from torch import Tensor
 from torch.distributions import constraints
 from torch.distributions.kl import register_kl
 
-from reparam.distributions._base import Univariate, at_value, in_float32
+from reparam.distributions._base import Univariate, at_value, in_float32, within_support
 from reparam.distributions._normal import LOG_SQRT_TAU, mills, mills_gap
 from reparam.kernels.implicit import attach
 from reparam.noise import BoundNoise
-from reparam.pathwise import register
+from reparam.pathwise import register, register_cdf
 from reparam.pathwise._precision import rounded_once
 
 
@@ -74,11 +74,13 @@ class InverseGaussian(Univariate):
     def log_prob(self, value: Tensor) -> Tensor:
         """The logarithm of the density."""
         a = _rate(value, self.concentration) * ((value - self.loc) / self.loc)
-        return 0.5 * (self.concentration.log() - 3 * value.log() - a * a) - LOG_SQRT_TAU
+        log_density = 0.5 * (self.concentration.log() - 3 * value.log() - a * a) - LOG_SQRT_TAU
+        return within_support(self, value, torch.where(torch.isinf(value), -torch.inf, log_density))
 
     @at_value
     def cdf(self, value: Tensor) -> Tensor:
         """The distribution function, right in relative terms in the lower tail."""
+        value = value.clamp(0, torch.finfo(value.dtype).max)
         rate = _rate(value, self.concentration)
         a, b = rate * ((value - self.loc) / self.loc), rate * (value / self.loc + 1)
         density = torch.exp(-0.5 * a * a - LOG_SQRT_TAU)
@@ -117,6 +119,9 @@ def _slopes(x: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> 
     if not needed[1]:
         return by_loc, None
     return by_loc, x / concentration * ((2 * x * mills_gap(b) - (x - loc)) / (x + loc))
+
+
+register_cdf(InverseGaussian)
 
 
 @register(InverseGaussian, kind="implicit", reference="Michael, Schucany and Haas 1976; implicit, in closed form")

@@ -11,7 +11,7 @@ from torch.distributions import constraints
 from reparam.distributions._base import Univariate, at_probability, at_value, in_float32
 from reparam.distributions._normal import LOG_SQRT_TAU, ndtr
 from reparam.noise import BoundNoise
-from reparam.pathwise import register
+from reparam.pathwise import register, register_cdf
 from reparam.pathwise._precision import rounded_once
 
 
@@ -113,6 +113,9 @@ class JohnsonSU(Univariate):
 
 def _from_normal(dist: JohnsonSU, z: Tensor) -> Tensor:
     return dist.loc + dist.scale * torch.sinh((z - dist.skewness) / dist.tailweight)
+
+
+register_cdf(JohnsonSU)
 
 
 @register(JohnsonSU, reference="Johnson, Biometrika 1949")

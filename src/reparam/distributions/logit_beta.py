@@ -11,7 +11,7 @@ from torch.distributions.kl import register_kl
 
 from reparam.distributions._base import Univariate, at_value, in_float64
 from reparam.noise import BoundNoise
-from reparam.pathwise import register
+from reparam.pathwise import register, register_cdf
 from reparam.pathwise._precision import rounded_once
 from reparam.pathwise.beta import beta_logit
 from reparam.special import _beta_tail as core
@@ -76,7 +76,8 @@ class LogitBeta(Univariate):
     @in_float64
     def cdf(self, value: Tensor) -> Tensor:
         """The distribution function."""
-        mass, lower = core.nearer_tail(*torch.broadcast_tensors(self.concentration1, self.concentration0, value))
+        finite = value.clamp(-1e300, 1e300)  # at infinity itself the exponents would be a difference of infinities
+        mass, lower = core.nearer_tail(*torch.broadcast_tensors(self.concentration1, self.concentration0, finite))
         return torch.where(lower, mass, 1 - mass)
 
     @property
@@ -105,6 +106,9 @@ class LogitBeta(Univariate):
         return log_beta - a * torch.digamma(a) - b * torch.digamma(b) + (a + b) * torch.digamma(a + b)
 
 
+register_cdf(LogitBeta)
+
+
 @register(LogitBeta, kind="implicit", reference="implicit; Figurnov, Mohamed and Mnih, NeurIPS 2018")
 @rounded_once
 def logit_beta(dist: LogitBeta, noise: BoundNoise) -> Tensor:
@@ -114,8 +118,6 @@ def logit_beta(dist: LogitBeta, noise: BoundNoise) -> Tensor:
 
 @register_kl(LogitBeta, LogitBeta)
 def _kl_logit_beta(p: LogitBeta, q: LogitBeta) -> Tensor:
-    # A bijection changes no divergence.
-    return kl_divergence(
-        Beta(p.concentration1, p.concentration0, validate_args=False),
-        Beta(q.concentration1, q.concentration0, validate_args=False),
-    )
+    # A bijection changes no divergence. In float64, where the logarithms of the Gamma functions must cancel.
+    first, second = (Beta(d.concentration1.double(), d.concentration0.double(), validate_args=False) for d in (p, q))
+    return kl_divergence(first, second).to(p.concentration1.dtype)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints, register_kl
 
-from reparam.distributions._base import ReparamDistribution, at_value, in_float32
+from reparam.distributions._base import ReparamDistribution, at_value, described, in_float32
 from reparam.distributions._matrix import broadcast_batches, check_square, half_log_det, real_matrix
 from reparam.errors import InvalidArgument
 from reparam.noise import BoundNoise
@@ -68,10 +68,10 @@ class MatrixNormal(ReparamDistribution):
         check_square("MatrixNormal", "row_scale_tril", row_scale_tril)
         check_square("MatrixNormal", "column_scale_tril", column_scale_tril)
         event = torch.Size((row_scale_tril.shape[-1], column_scale_tril.shape[-1]))
-        if loc.shape[-2:] != event:
+        if not isinstance(loc, Tensor) or loc.shape[-2:] != event:
             raise InvalidArgument(
-                "MatrixNormal: the scales must fit the rows and the columns of loc",
-                received=f"loc of shape {tuple(loc.shape)}, scales of {event[0]} rows and {event[1]} columns",
+                "MatrixNormal: loc must be a tensor, whose rows and columns fit the scales",
+                received=f"{described('loc', loc)}, scales of {event[0]} rows and {event[1]} columns",
                 instead=f"loc of shape batch_shape + {tuple(event)}",
             )
         self.loc, self.row_scale_tril, self.column_scale_tril = broadcast_batches(

@@ -12,7 +12,7 @@ from torch.distributions import constraints
 from reparam.distributions._base import Univariate, at_probability, at_value, in_float32
 from reparam.distributions._normal import LOG_SQRT_TAU, ndtr
 from reparam.noise import BoundNoise
-from reparam.pathwise import register
+from reparam.pathwise import register, register_cdf
 from reparam.pathwise._precision import rounded_once
 
 
@@ -83,7 +83,8 @@ class SinhArcsinh(Univariate):
         # log(dz/dx), with both hyperbolas in logarithms: y * y and cosh(angle) overflow long before the density is 0.
         growth = angle.abs() + torch.log1p(torch.exp(-2 * angle.abs())) - math.log(2)
         stretch = torch.hypot(y, torch.ones_like(y)).log() + self.tailweight.log() + _unit(self).log()
-        return growth - stretch - 0.5 * z * z - LOG_SQRT_TAU
+        log_density = growth - stretch - 0.5 * z * z - LOG_SQRT_TAU
+        return torch.where(torch.isinf(angle), -torch.inf, log_density)
 
     @at_value
     def cdf(self, value: Tensor) -> Tensor:
@@ -132,6 +133,9 @@ def _mean_cosh(t: Tensor) -> Tensor:
     log_density = fold + torch.cosh(s).log() - 0.5 * torch.sinh(s).square() - LOG_SQRT_TAU
     lift = t.unsqueeze(-1) * s
     return 0.5 * ((log_density + lift).exp() + (log_density - lift).exp()).sum(-1)
+
+
+register_cdf(SinhArcsinh)
 
 
 @register(SinhArcsinh, reference="Jones and Pewsey, Biometrika 2009")

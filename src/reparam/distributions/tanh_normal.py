@@ -13,11 +13,11 @@ from torch.distributions.kl import register_kl
 from torch.nn.functional import softplus
 
 from reparam.checks import all_true, summary
-from reparam.distributions._base import Univariate, at_probability, at_value, in_float32
+from reparam.distributions._base import Univariate, at_probability, at_value, in_float32, within_support
 from reparam.distributions._normal import LOG_SQRT_TAU, ndtr
 from reparam.errors import InvalidArgument
 from reparam.noise import BoundNoise
-from reparam.pathwise import register
+from reparam.pathwise import register, register_cdf
 from reparam.pathwise._precision import rounded_once
 
 
@@ -31,9 +31,9 @@ class TanhNormal(Univariate):
               - 2 (\log 2 - z - \operatorname{softplus}(-2 z))
 
     In float32, tanh is exactly 1 from z = 9 on, and z cannot be had back from x. So the object remembers the z of the
-    sample it drew last (as torch's transform caches do, by the sample's identity), and `log_prob` of that very tensor
-    uses it; `rsample_with_log_prob` does both at once. Any other value on a bound, from a replay buffer say, is taken
-    to be the last float inside the bound.
+    sample it drew last (as torch's transform caches do, by the sample's identity), and `log_prob` of that very tensor,
+    unless it was changed in place, uses it; `rsample_with_log_prob` does both at once. Any other value on a bound, from
+    a replay buffer say, is taken to be the last float inside the bound.
 
     Args:
         loc: mean of the normal.
@@ -84,7 +84,7 @@ class TanhNormal(Univariate):
         high: Tensor | float = 1.0,
         validate_args: bool | None = None,
     ) -> None:
-        self._drawn: tuple[Tensor, Tensor] | None = None
+        self._drawn: tuple[Tensor, int, Tensor] | None = None
         super().__init__(validate_args, loc=loc, scale=scale, low=low, high=high)
 
     def _check_arguments(self) -> None:
@@ -121,13 +121,15 @@ class TanhNormal(Univariate):
 
     def log_prob(self, value: Tensor) -> Tensor:
         """The logarithm of the density; exact in saturation for the sample drawn last."""
-        if self._drawn is not None and value is self._drawn[0]:
-            return self._log_prob_at(self._drawn[1])
+        if self._drawn is not None:
+            x, version, z = self._drawn
+            if value is x and _version(x) == version:
+                return self._log_prob_at(z)
         return self._log_prob(value)
 
     @at_value
     def _log_prob(self, value: Tensor) -> Tensor:
-        return _log_density(self, _inverse(self, value))
+        return within_support(self, value, _log_density(self, _inverse(self, value)))
 
     @in_float32
     def _log_prob_at(self, z: Tensor) -> Tensor:
@@ -168,12 +170,20 @@ def _inverse(dist: TanhNormal, value: Tensor) -> Tensor:
     return torch.where(right, z, -z)
 
 
+register_cdf(TanhNormal, ends_move=True)
+
+
 @register(TanhNormal, reference="Haarnoja, Zhou, Abbeel and Levine, ICML 2018")
 def tanh_normal(dist: TanhNormal, noise: BoundNoise) -> Tensor:
     """The squashed normal, whose z is kept for `log_prob`."""
     x = _squashed_normal(dist, noise)
-    dist._drawn = x, dist._pre_tanh
+    dist._drawn = x, _version(x), dist._pre_tanh
     return x
+
+
+def _version(x: Tensor) -> int:
+    """How often x was changed in place, where torch counts that: not in inference mode, nor while compiling."""
+    return 0 if torch.compiler.is_compiling() or x.is_inference() else x._version
 
 
 @rounded_once

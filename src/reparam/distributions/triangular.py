@@ -13,7 +13,7 @@ from reparam.checks import all_true, summary
 from reparam.distributions._base import Univariate, at_probability, at_value, in_float32
 from reparam.errors import InvalidArgument
 from reparam.noise import BoundNoise
-from reparam.pathwise import register
+from reparam.pathwise import register, register_cdf
 from reparam.pathwise._precision import rounded_once
 
 
@@ -79,7 +79,8 @@ class Triangular(Univariate):
     def log_prob(self, value: Tensor) -> Tensor:
         """The logarithm of the density; minus infinity at an end that is not the peak."""
         rising = value < self.peak
-        run = torch.where(rising, value - self.low, self.high - value)
+        # Outside the support, which only validation refuses, there is no density: log 0.
+        run = torch.where(rising, value - self.low, self.high - value).clamp(min=0)
         side = torch.where(rising, self.peak - self.low, self.high - self.peak)
         # At a peak that is an end, run and side are both 0 there and the density is the peak's.
         at_peak = run == side
@@ -89,6 +90,7 @@ class Triangular(Univariate):
     @at_value
     def cdf(self, value: Tensor) -> Tensor:
         """The distribution function."""
+        value = value.clamp(self.low, self.high)
         width, left, right = self.high - self.low, self.peak - self.low, self.high - self.peak
         rising = value < self.peak
         lower = (value - self.low).square() / (width * torch.where(left > 0, left, 1.0))
@@ -131,6 +133,9 @@ def _quantile(dist: Triangular, u: Tensor) -> Tensor:
     area = width * torch.where(rising, u * left, (1 - u) * right)
     root = torch.where(area > 0, area, 1.0).sqrt() * (area > 0)
     return torch.where(rising, dist.low + root, dist.high - root)
+
+
+register_cdf(Triangular, ends_move=True)
 
 
 @register(Triangular, reference="quantile transform; Kotz and van Dorp, Beyond Beta, 2004")

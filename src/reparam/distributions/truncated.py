@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.distributions import Cauchy, Distribution, Laplace, Normal, constraints
+from torch.distributions import Distribution, constraints
 
 from reparam.checks import all_true, summary
-from reparam.distributions._base import ReparamDistribution, broadcast
-from reparam.distributions._normal import ndtr
+from reparam.distributions._base import ReparamDistribution, at_probability, broadcast, within_support
+from reparam.distributions._quantiles import SINGULAR, SYMMETRIC
 from reparam.errors import InvalidArgument, UnsupportedTransform
 from reparam.noise import BoundNoise
 from reparam.pathwise import parameter_like, register
@@ -29,8 +29,9 @@ class Truncated(ReparamDistribution):
 
     Normal, Laplace and Cauchy are symmetric: their probabilities are taken from the tail the interval is in, in closed
     forms of our own, so that an upper tail is as good as a lower one, down to probabilities of the smallest float.
-    (`TruncatedNormal` goes further, in logarithms.) Of any other class the `cdf` and `icdf` are taken as they are, and
-    an interval to which they give no mass raises.
+    (`TruncatedNormal` goes further, in logarithms.) ContinuousBernoulli and GeneralizedPareto have functions of our own
+    too, which move where torch's stand still, at a logit or a concentration of 0. Of any other class the `cdf` and
+    `icdf` are taken as they are, and an interval to which they give no mass raises.
 
     Args:
         base: a univariate distribution with `cdf` and `icdf`.
@@ -102,6 +103,9 @@ class Truncated(ReparamDistribution):
         new.base = self.base.expand(torch.Size(batch_shape))
         return new
 
+    def __repr__(self) -> str:
+        return super().__repr__().replace("(", f"({self.base}, ", 1)
+
     @constraints.dependent_property(is_discrete=False, event_dim=0)
     def support(self) -> constraints.Constraint:
         """The closed interval from low to high."""
@@ -111,14 +115,16 @@ class Truncated(ReparamDistribution):
         """The logarithm of the density."""
         if self._validate_args:
             self._validate_sample(value)
-        return self.base.log_prob(value) - _Interval(self).mass.log()
+        log_density = self.base.log_prob(value.clamp(self.low, self.high)) - _Interval(self).mass.log()
+        return within_support(self, value, log_density)
 
     def cdf(self, value: Tensor) -> Tensor:
         """The distribution function."""
         if self._validate_args:
             self._validate_sample(value)
-        return _Interval(self).share_below(value)
+        return _Interval(self).share_below(value.clamp(self.low, self.high))
 
+    @at_probability
     def icdf(self, value: Tensor) -> Tensor:
         """The quantile function."""
         return _Interval(self).quantile(value)
@@ -129,7 +135,7 @@ class _Interval:
 
     def __init__(self, dist: Truncated) -> None:
         self.base, self.low, self.high = dist.base, dist.low, dist.high
-        self.standard = _SYMMETRIC.get(type(dist.base))
+        self.standard = SYMMETRIC.get(type(dist.base))
         self.upper = torch.zeros_like(dist.low, dtype=torch.bool)
         if self.standard is not None:
             self.upper = self.low > self.base.loc  # type: ignore[attr-defined]  # all three have one
@@ -142,7 +148,7 @@ class _Interval:
         # The median stands in for an infinite bound: where has a gradient on both of its sides.
         inside = torch.where(finite, x, self._tail_quantile(torch.full_like(x, 0.5)))
         if self.standard is None:
-            below = self.base.cdf(inside)
+            below = _cdf(self.base, inside)
         else:
             z = (inside - self.base.loc) / self.base.scale  # type: ignore[attr-defined]
             below = self.standard[0](torch.where(self.upper, -z, z))
@@ -150,7 +156,7 @@ class _Interval:
 
     def _tail_quantile(self, p: Tensor) -> Tensor:
         if self.standard is None:
-            return self.base.icdf(p)
+            return _icdf(self.base, p)
         z = self.standard[1](p)
         return self.base.loc + self.base.scale * torch.where(self.upper, -z, z)  # type: ignore[attr-defined]
 
@@ -163,32 +169,14 @@ class _Interval:
         return x.clamp(self.low, self.high)
 
 
-def _laplace_cdf(z: Tensor) -> Tensor:
-    half = 0.5 * torch.exp(-z.abs())
-    return torch.where(z < 0, half, 1 - half)
+def _cdf(base: Distribution, x: Tensor) -> Tensor:
+    own = SINGULAR.get(type(base))
+    return base.cdf(x) if own is None else own[0](base, x)
 
 
-def _laplace_icdf(p: Tensor) -> Tensor:
-    half = 2 * torch.minimum(p, 1 - p)
-    return torch.where(p < 0.5, half.log(), -half.log())
-
-
-def _cauchy_cdf(z: Tensor) -> Tensor:
-    # The angle from the nearer vertical, which atan(z) + pi / 2 loses in the tail.
-    tail = torch.atan2(torch.ones_like(z), z.abs()) / torch.pi
-    return torch.where(z < 0, tail, 1 - tail)
-
-
-def _cauchy_icdf(p: Tensor) -> Tensor:
-    return -1 / torch.tan(torch.pi * torch.where(p < 0.5, p, p - 1))
-
-
-_SYMMETRIC = {
-    Normal: (ndtr, torch.special.ndtri),
-    Laplace: (_laplace_cdf, _laplace_icdf),
-    Cauchy: (_cauchy_cdf, _cauchy_icdf),
-}
-"""The standardised distribution function, right in relative terms in the lower tail, and the quantile function."""
+def _icdf(base: Distribution, p: Tensor) -> Tensor:
+    own = SINGULAR.get(type(base))
+    return base.icdf(p) if own is None else own[1](base, p)
 
 
 def _checked_base(base: Distribution) -> Tensor:

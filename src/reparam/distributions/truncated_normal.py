@@ -10,11 +10,11 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from reparam.checks import all_true, summary
-from reparam.distributions._base import Univariate, at_probability, at_value, in_float64
+from reparam.distributions._base import Univariate, at_probability, at_value, in_float64, within_support
 from reparam.distributions._normal import LOG_SQRT_TAU
 from reparam.errors import InvalidArgument
 from reparam.noise import BoundNoise
-from reparam.pathwise import register
+from reparam.pathwise import register, register_cdf
 from reparam.pathwise._precision import rounded_once
 from reparam.special._quadrature import gauss_legendre
 from reparam.special.normal import log_diff_ndtr, truncated_ndtri
@@ -104,7 +104,8 @@ class TruncatedNormal(Univariate):
     def log_prob(self, value: Tensor) -> Tensor:
         """The logarithm of the density."""
         z = (value - self.loc) / self.scale
-        return -0.5 * z * z - LOG_SQRT_TAU - self.scale.log() - log_diff_ndtr(*_bounds(self))
+        log_density = -0.5 * z * z - LOG_SQRT_TAU - self.scale.log() - log_diff_ndtr(*_bounds(self))
+        return within_support(self, value, log_density)
 
     @at_value
     @in_float64
@@ -112,7 +113,7 @@ class TruncatedNormal(Univariate):
         """The distribution function, right in relative terms in the lower tail."""
         low, high = _bounds(self)
         inside = value > self.low
-        z = _standardised(self, torch.where(inside, value, self.high))
+        z = _standardised(self, torch.where(inside, value.clamp(max=self.high), self.high))
         below = torch.exp(log_diff_ndtr(low, z) - log_diff_ndtr(low, high))
         return torch.where(inside, below, 0.0)
 
@@ -181,6 +182,9 @@ def _rule(dist: TruncatedNormal) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def _expectation(dist: TruncatedNormal, f: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     t, weights, log_ratio, _ = _rule(dist)
     return (weights * f(t, log_ratio)).sum(-1)
+
+
+register_cdf(TruncatedNormal, ends_move=True)
 
 
 @register(TruncatedNormal, reference="quantile transform in the nearer tail; Chopin, Statistics and Computing 2011")

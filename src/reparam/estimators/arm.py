@@ -55,4 +55,7 @@ class ARM(AntitheticEstimator):
 
     def coefficients(self, events: Tensor, uniforms: Tensor, rare: Tensor) -> Tensor:
         """Linear in the uniform. The clamp is for coins that never show their rarer side, whose movement is zero."""
-        return (1 - 2 * uniforms) / (rare * (1 - rare)).clamp(min=torch.finfo(rare.dtype).tiny)
+        tiny = torch.finfo(rare.dtype).tiny
+        # With room for the cost, which multiplies this before the movement makes it small again; float16 has none.
+        least = tiny**0.5 if tiny < 1e-30 else tiny
+        return (1 - 2 * uniforms) / (rare * (1 - rare)).clamp(min=least)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import ClassVar
 
 import torch
@@ -13,7 +14,7 @@ from reparam.errors import InvalidArgument
 from reparam.estimators.base import Cost, Draw, particle_weights
 from reparam.estimators.relaxation import Relaxed, relax
 from reparam.estimators.score import log_ratio
-from reparam.estimators.training import Controlled, descend, trainable
+from reparam.estimators.training import Controlled, descend, require_module, trainable
 from reparam.noise import NoiseSource
 
 
@@ -86,6 +87,7 @@ class REBAR(Controlled):
 
     def __post_init__(self) -> None:
         require_positive("REBAR", self.temperature)
+        require_module("REBAR", self.control)
 
     def evaluations(self, dist: Distribution) -> int:
         """The value and its two relaxations."""
@@ -137,9 +139,9 @@ def with_relaxed_points(
 
 def require_positive(name: str, temperature: float) -> None:
     """Raise unless a temperature is one."""
-    if not temperature > 0:
+    if not isinstance(temperature, (int, float)) or isinstance(temperature, bool) or not 0 < temperature < math.inf:
         raise InvalidArgument(
-            "the temperature of a relaxation must be positive",
+            "the temperature of a relaxation must be positive and finite",
             received=f"temperature = {temperature!r}",
             instead=f"rp.{name}(temperature=0.5)",
         )

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution
 
+from reparam.errors import InvalidArgument
 from reparam.estimators.base import Cost, Draw, require_samples
 from reparam.estimators.rebar import RelaxedDraw, hard_weights, require_positive, with_relaxed_points
 from reparam.estimators.relaxation import relax
-from reparam.estimators.training import Controlled, descend, trainable
+from reparam.estimators.training import Controlled, descend, require_module, trainable
 from reparam.noise import NoiseSource
 
 
@@ -63,8 +64,9 @@ class RELAX(Controlled):
         take two, or a temperature. Not for programs, where a variable's own cost is not known.
 
     Errors:
-        `InvalidArgument` for another family, `probs` on the boundary, infinite logits, and a temperature with a
-        Categorical. `UnsupportedTransform` where `control` is to be trained inside `torch.compile` or `torch.func`.
+        `InvalidArgument` for another family, `probs` on the boundary, infinite logits, a temperature with a
+        Categorical, and a control that is no module or returns another shape. `UnsupportedTransform` where `control` is
+        to be trained inside `torch.compile` or `torch.func`.
 
     References:
         Grathwohl, Choi, Wu, Roeder and Duvenaud, Backpropagation through the Void: Optimizing Control Variates for
@@ -86,6 +88,7 @@ class RELAX(Controlled):
 
     def __post_init__(self) -> None:
         require_samples("RELAX", self.samples, 1)
+        require_module("RELAX", self.control)
         if self.temperature is not None:
             require_positive("RELAX", self.temperature)
 
@@ -128,6 +131,12 @@ class RELAX(Controlled):
         def r(z: Tensor) -> Tensor:
             flat = z.unsqueeze(-1).flatten(batch).to(like.dtype)
             value = torch.func.functional_call(self.control, parameters, (flat,))
+            if value.shape not in (draw.box.shape, (*draw.box.shape, 1)):
+                raise InvalidArgument(
+                    "the control variate must return one number for each draw",
+                    received=f"shape {tuple(value.shape)} from noise of shape {tuple(flat.shape)}",
+                    instead=f"a module that returns shape {tuple(draw.box.shape)}, or {(*draw.box.shape, 1)}",
+                )
             return value.reshape(draw.box.shape).to(draw.box.dtype)
 
         return (r(draw.relaxed.free) / len(draw.box) - draw.box * r(draw.relaxed.given)).sum(0)

@@ -77,9 +77,10 @@ def _gumbels(logits: Tensor, noise: NoiseSource, samples: int) -> tuple[Tensor, 
     e, again = (noise.exponential((samples, *logits.shape), logits.dtype, logits.device) for _ in range(2))
     free = logits - e.log()
     winner = unit_vector(free.detach().argmax(-1), logits.shape[-1])
-    # The winner's time is that of the whole race; each loser's is its own, begun when the winner came in.
-    first = (again * winner).sum(-1, keepdim=True)
-    given = -torch.where(winner, first, again * torch.exp(-logits) + first).log()
+    # The winner's time is that of the whole race; each loser's is its own, begun when the winner came in. In
+    # logarithms, because the time of a category that never wins is infinite.
+    first = (again * winner).sum(-1, keepdim=True).log()
+    given = -torch.where(winner, first, torch.logaddexp(again.log() - logits, first))
     return winner, free, given
 
 

@@ -15,7 +15,7 @@ from reparam.errors import InvalidArgument, UnsupportedTransform
 from reparam.estimators.base import Cost, Draw, require_samples
 from reparam.estimators.score import LeaveOneOut
 from reparam.estimators.slope import slope
-from reparam.estimators.training import Controlled, descend, trainable
+from reparam.estimators.training import Controlled, descend, require_module, trainable
 from reparam.kernels.implicit import watched
 from reparam.noise import NoiseSource
 
@@ -102,6 +102,7 @@ class RODEO(Controlled):
 
     def __post_init__(self) -> None:
         require_samples("RODEO", self.samples, 2)
+        require_module("RODEO", self.control)
 
     @property
     def weighs(self) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from reparam.errors import UnsupportedTransform
+from reparam.errors import InvalidArgument, UnsupportedTransform
 from reparam.estimators.base import Estimator
 
 
@@ -32,6 +32,16 @@ class Controlled(Estimator):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore the control variate."""
         self.control.load_state_dict(state)
+
+
+def require_module(name: str, control: object) -> None:
+    """Raise unless a control variate is a module, which can be trained and saved."""
+    if not isinstance(control, nn.Module):
+        raise InvalidArgument(
+            "a control variate must be a torch.nn.Module",
+            received=f"control = {control!r}",
+            instead=f"rp.{name}(control=torch.nn.Sequential(...)), or rp.{name}() for its own",
+        )
 
 
 def trainable(module: nn.Module) -> list[nn.Parameter]:

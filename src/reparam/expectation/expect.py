@@ -14,6 +14,7 @@ from reparam.checks import check_parameters, values_visible, wants_validation
 from reparam.errors import InvalidArgument, ReparamError
 from reparam.estimators import Draw, Estimator
 from reparam.expectation.choice import estimator_for
+from reparam.expectation.costs import check_cost
 from reparam.expectation.program import Sampler
 from reparam.noise import Noise, as_source
 
@@ -102,6 +103,12 @@ def expect(
         >>> torch.autograd.grad(loss.sum(), logits)[0]
         tensor([0.0244, 0.0197])
     """
+    if not callable(f):
+        raise InvalidArgument(
+            "the first argument is the cost, or a program: a function",
+            received=f"f = {f!r}",
+            instead="rp.expect(lambda x: (x - 0.45) ** 2, dist)",
+        )
     if dist is None:
         if estimator is not None:
             raise InvalidArgument(
@@ -196,20 +203,19 @@ def _check_costs(costs: Tensor, draw: Draw) -> None:
             f"{tuple(draw.weights.shape)} was expected",
             instead="reduce event dimensions only, as f(x).sum(-1), and leave the leading ones alone",
         )
-    if draw.points.requires_grad and not costs.requires_grad and torch.is_grad_enabled():
-        raise InvalidArgument(
-            "the cost carries no gradient back to the sample, so the gradient of the expectation would be lost",
-            received=f"costs of {costs.dtype} that do not require grad, from points that do",
-            instead="rp.expect(f, dist, rp.LeaveOneOut(4)) for such a cost, or torch.no_grad() around the call",
-        )
+    check_cost(costs, draw.points.requires_grad)
 
 
 def _not_nan(result: Tensor) -> Tensor:
     """Raise where the result is NaN, as far as can be seen without synchronising."""
-    if result.device.type == "cpu" and values_visible() and math.isnan(result.detach().sum()):
+    if not result.is_cpu or not values_visible():
+        return result
+    # One pass that sees every NaN, and some sums without any: of infinities of both signs.
+    total = result.item() if result.dim() == 0 else result.detach().sum().item()
+    if math.isnan(total) and (lost := int(result.isnan().sum())):
         raise InvalidArgument(
             "the weighted cost is NaN",
-            received=f"{int(result.isnan().sum())} NaN among {result.numel()} batch elements",
+            received=f"{lost} NaN among {result.numel()} batch elements",
             instead="a cost that is finite wherever the distribution has probability",
         )
     return result

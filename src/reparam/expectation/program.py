@@ -18,6 +18,7 @@ from torch.distributions import Distribution
 from reparam.errors import InvalidArgument
 from reparam.estimators import Estimator, ParticleEstimator
 from reparam.expectation.choice import estimator_for
+from reparam.expectation.costs import check_cost
 from reparam.expectation.credit import Variable, weights
 from reparam.noise import NoiseSource, SharedNoise
 
@@ -79,7 +80,7 @@ class Sampler:
         if not estimator.weighs:
             raise InvalidArgument(
                 f"{type(estimator).__name__} needs the cost of its variable itself, which a program does not have",
-                received=f"sample(dist, {estimator!r})",
+                received=f"sample(dist, rp.{type(estimator).__name__}(...))",
                 instead="sample(dist, rp.LeaveOneOut()), or rp.expect(f, dist, estimator) for one variable",
             )
         # Coupled runs are compared with each other, so they must share everything their variable depends on.
@@ -189,7 +190,11 @@ class Sampler:
         if of is not None and not of:
             return self._constant(cost)
         cost = self._aligned(cost, exact=of is None)
-        upstream = self._variables if of is None else [self._variables[i] for i in sorted(of)]
+        indices = range(len(self._variables)) if of is None else sorted(of)
+        upstream = [self._variables[i] for i in indices]
+        # What was drawn given a variable may carry its gradient instead: the last ones have nobody to.
+        given = frozenset[int]().union(*(variable.ancestors for variable in upstream))
+        check_cost(cost, any(self._variables[i].points.requires_grad for i in indices if i not in given))
         total = weights(self._variables, upstream, cost.shape, self.samples, len(self.batch_shape)) * cost
         return total.sum(tuple(range(len(self.axes))))
 

@@ -14,6 +14,7 @@ from reparam.errors import InvalidArgument
 from reparam.estimators import Estimator
 from reparam.estimators.base import ParticleEstimator
 from reparam.expectation.choice import estimator_for
+from reparam.expectation.costs import check_cost
 from reparam.noise import Philox
 from reparam.pathwise import parameter_like
 
@@ -154,12 +155,7 @@ def _costs(f: Callable[[Tensor], Tensor], points: Tensor, shape: torch.Size) -> 
             received=f"{received} for points of shape {tuple(points.shape)}",
             instead="reduce event dimensions only, as f(x).sum(-1), and leave the leading ones alone",
         )
-    if points.requires_grad and not costs.requires_grad and torch.is_grad_enabled():
-        raise InvalidArgument(
-            "the cost carries no gradient back to the sample, so the gradient of the expectation would be lost",
-            received=f"costs of {costs.dtype} that do not require grad, from points that do",
-            instead="rp.LeaveOneOut() for such a cost, or torch.no_grad() around the call",
-        )
+    check_cost(costs, points.requires_grad)
     return costs
 
 

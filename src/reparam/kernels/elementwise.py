@@ -52,6 +52,32 @@ def run(name: str, inputs: Sequence[Tensor]) -> Tensor:
     return out
 
 
+def gamma_flows(
+    grad: Tensor, y: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]
+) -> list[Tensor | None] | None:
+    """What flows back from y ~ Gamma(a, rate) to a and the rate, in one pass, as a number; None where torch must do it.
+
+    For 64 elements a call of torch costs more than all the arithmetic, and this is one in the place of seven.
+    """
+    a, rate = parameters
+    inputs = (grad, a, y, rate)
+    shape, dtype = y.shape, y.dtype
+    if native is None or not needed[0] or dtype not in memory.DTYPES or not y.is_contiguous():
+        return None
+    for tensor in inputs:
+        if tensor.shape != shape or tensor.dtype != dtype or not tensor.is_cpu:
+            return None
+    if not memory.visible(inputs) or not (n := y.numel()):
+        return None
+    to_a = torch.empty_like(y)
+    to_rate = torch.empty_like(y) if needed[1] else None
+    held = [memory.periodic(t) for t in inputs]
+    words = [word for t, period in held for word in (t.data_ptr(), period)]
+    out = to_a.data_ptr(), 0 if to_rate is None else to_rate.data_ptr()
+    native.gamma_flows(_INDEX["gamma_flow"], dtype == torch.float64, n, torch.get_num_threads(), *out, *words)
+    return [to_a, to_rate]
+
+
 def _run_twin(name: str, out: Tensor, inputs: Sequence[Tensor]) -> None:
     module = twins.load("triton_gamma")
     assert module is not None

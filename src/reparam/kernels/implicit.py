@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 Slopes = Callable[[Tensor, Sequence[Tensor], Sequence[bool]], Sequence[Tensor | None]]
+# `flows(grad, x, parameters, needed)`: what `grad * slope` is for each parameter, or None to leave it to the slopes.
+Flows = Callable[[Tensor, Tensor, Sequence[Tensor], Sequence[bool]], "Sequence[Tensor | None] | None"]
 
 
 def attach(slopes: Slopes, x: Tensor, *parameters: Tensor) -> Tensor:
@@ -40,18 +42,19 @@ def attach(slopes: Slopes, x: Tensor, *parameters: Tensor) -> Tensor:
     return _Transformable.apply(slopes, x, *full)  # pyright: ignore[reportReturnType]
 
 
-def drawn(draw: Callable[..., Tensor], slopes: Slopes, *parameters: Tensor) -> Tensor:
+def drawn(draw: Callable[..., Tensor], slopes: Slopes, *parameters: Tensor, flows: Flows | None = None) -> Tensor:
     """The sample `draw(*parameters)`, with the derivative of `attach`: for samplers that see parameters as numbers.
 
     In eager mode the sampler runs inside the one node of autograd, where nothing has to be detached first; that is a
-    third of the call overhead of a small sample.
+    third of the call overhead of a small sample. A backward pass that is not differentiated itself asks `flows` first:
+    one pass of a kernel in the place of one for each product.
     """
     if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
         return attach(slopes, draw(*(p.detach() for p in parameters)), *parameters)
     if not watched(parameters):
         return draw(*parameters)
     # Numbers can be seen, so nothing is being compiled.
-    return super(torch.autograd.Function, _Drawn).apply(draw, slopes, *parameters)  # pyright: ignore[reportAttributeAccessIssue]
+    return super(torch.autograd.Function, _Drawn).apply(draw, slopes, flows, *parameters)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def drawn_from_pair(draw: Callable[[Tensor], Tensor], slopes: Slopes, pair: Tensor) -> Tensor:
@@ -86,16 +89,21 @@ def _dual() -> bool:
     return not torch.compiler.is_compiling() and forward_ad._current_level >= 0
 
 
-def _pull_back(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+def _pull_back(ctx: Any, grad: Tensor, others: int = 2) -> tuple[Tensor | None, ...]:
     x, *parameters = ctx.saved_tensors
-    needed = ctx.needs_input_grad[2:]
+    needed = ctx.needs_input_grad[others:]
     full = [p if p.shape == x.shape else p.expand(x.shape) for p in parameters]
     slopes = ctx.slopes(x, full, needed)
-    flows: list[Tensor | None] = [None, None]
-    for slope, want, p in zip(slopes, needed, parameters, strict=True):
-        flow = grad * slope if want and slope is not None else None
-        flows.append(flow if flow is None or flow.shape == p.shape else flow.sum_to_size(p.shape))
-    return tuple(flows)
+    flows = (grad * slope if want and slope is not None else None for slope, want in zip(slopes, needed, strict=True))
+    return None, None, *_gathered(flows, parameters)
+
+
+def _gathered(flows: Iterable[Tensor | None], parameters: Sequence[Tensor]) -> list[Tensor | None]:
+    """Each in the shape of its parameter."""
+    return [
+        flow if flow is None or flow.shape == p.shape else flow.sum_to_size(p.shape)
+        for flow, p in zip(flows, parameters, strict=True)
+    ]
 
 
 class _Plain(torch.autograd.Function):
@@ -113,19 +121,35 @@ class _Plain(torch.autograd.Function):
         return _pull_back(ctx, grad)
 
 
-class _Drawn(_Plain):
+class _Drawn(torch.autograd.Function):
     """The cheap door, with the sampler inside."""
 
     @staticmethod
-    def forward(ctx: Any, draw: Callable[..., Tensor], slopes: Slopes, *parameters: Tensor) -> Tensor:
+    def forward(ctx: Any, draw: Callable[..., Tensor], slopes: Slopes, flows: Flows | None, *parameters: Tensor):
         out = draw(*parameters)
-        ctx.slopes = slopes
+        ctx.slopes, ctx.flows = slopes, flows
         ctx.save_for_backward(out, *parameters)
         return out
 
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        if ctx.flows is not None and not torch.is_grad_enabled():
+            x, *parameters = ctx.saved_tensors
+            flows = ctx.flows(grad, x, parameters, ctx.needs_input_grad[3:])
+            if flows is not None:
+                return None, None, None, *_gathered(flows, parameters)
+        return None, *_pull_back(ctx, grad, 3)
 
-class _DrawnFromPair(_Drawn):
+
+class _DrawnFromPair(torch.autograd.Function):
     """The same, and the two parameters are taken apart in the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, draw: Callable[[Tensor], Tensor], slopes: Slopes, pair: Tensor) -> Tensor:
+        out = draw(pair)
+        ctx.slopes = slopes
+        ctx.save_for_backward(out, pair)
+        return out
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:

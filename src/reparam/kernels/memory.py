@@ -13,6 +13,7 @@ from reparam.kernels.native import native
 
 # What the native kernels read and write; every other dtype and device is the reference's.
 DTYPES = (torch.float32, torch.float64)
+_PLAIN = (Tensor, torch.nn.Parameter)
 
 
 def reachable(dtype: torch.dtype, device: torch.device) -> bool:
@@ -33,7 +34,7 @@ def visible(tensors: Sequence[Tensor]) -> bool:
         or torch._C._len_torch_dispatch_stack()
     ):
         return False
-    return all((type(t) is Tensor or type(t) is torch.nn.Parameter) and not is_legacy_batchedtensor(t) for t in tensors)
+    return all(type(t) in _PLAIN and not is_legacy_batchedtensor(t) for t in tensors)
 
 
 def periodic(tensor: Tensor) -> tuple[Tensor, int]:

@@ -272,10 +272,11 @@ def as_source(noise: Noise, sample_shape: torch.Size = _NO_SAMPLES) -> NoiseSour
         return TensorNoise(noise)
     if isinstance(noise, Philox):  # said by its class, before the protocols: those look at every method
         return noise.bind(sample_shape)
-    if isinstance(noise, NoiseSource):
-        return noise
-    if isinstance(noise, NoiseValue):
-        return noise.bind(sample_shape)
+    if not isinstance(noise, type):  # a class has its instances' methods, which is all that a protocol looks for
+        if isinstance(noise, NoiseSource):
+            return noise
+        if isinstance(noise, NoiseValue):
+            return noise.bind(sample_shape)
     raise InvalidArgument(
         "noise must be None, a torch.Generator, a tensor of base noise, or a noise source",
         received=f"noise = {noise!r}",

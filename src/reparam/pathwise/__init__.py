@@ -26,6 +26,7 @@ from reparam.pathwise import (
     weibull,
     wishart,
 )
+from reparam.pathwise._tails import register_cdf
 from reparam.pathwise.joint import rsample_with_log_prob
 from reparam.pathwise.registry import (
     Coverage,
@@ -68,6 +69,7 @@ __all__ = [
     "parameter_like",
     "pareto",
     "register",
+    "register_cdf",
     "register_sampler",
     "relaxed",
     "rsample",

@@ -32,9 +32,11 @@ def exp_in_range(log_x: Tensor) -> Tensor:
     top = high - _ROOM
     if within(log_x, low, top):
         return torch.exp(log_x)
-    bounded = log_x.clamp(max=torch.finfo(log_x.dtype).max)
+    limit = torch.finfo(log_x.dtype).max
+    bounded = log_x.clamp(-limit, limit)
     fixed = bounded.detach()
-    x = torch.exp(bounded.clamp(max=top) + (low - fixed).clamp(min=0))
+    # Below the range a step of zero carries the derivative: lifting -1e10 by 1e10 - 87 would land anywhere near it.
+    x = torch.exp(torch.where(fixed < low, low + (bounded - fixed), bounded.clamp(max=top)))
     excess = torch.exp(fixed.clamp(max=high)) - math.exp(top)
     return x + torch.where(fixed > top, excess + math.exp(top) * (bounded - fixed), 0.0)
 

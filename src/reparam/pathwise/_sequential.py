@@ -12,14 +12,31 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, LowRankMultivariateNormal, MultivariateNormal
+from torch.distributions import (
+    Distribution,
+    Independent,
+    LowRankMultivariateNormal,
+    MultivariateNormal,
+    Pareto,
+)
 
-from reparam.pathwise._tails import Tails, columns, has_tails, log_density, parameters, rebuilt, tails
+from reparam.checks import all_true, values_visible
+from reparam.pathwise._tails import (
+    Tails,
+    columns,
+    ends_move,
+    has_tails,
+    in_float64,
+    log_density,
+    parameters,
+    rebuilt,
+    tails,
+)
 from reparam.special.student_t import stdtr
 
 
 class Components(Protocol):
-    """Components whose coordinates can be taken in turn."""
+    """Components whose coordinates can be taken in turn; x is given in the dtype of their parameters."""
 
     def parameters(self) -> list[Tensor]:
         """The tensors their laws are made of."""
@@ -48,13 +65,31 @@ def register_sequential(cls: type[Distribution]) -> Callable[[Callable[..., Comp
 
 
 def components(dist: Distribution, dtype: torch.dtype) -> Components | None:
-    """The components of `dist`, whose last batch dimension numbers them, or None where the law is not known here."""
+    """The components of `dist`, whose last batch dimension numbers them, or None where they cannot move together.
+
+    That is where their law is not known here, and where their mixture's quantile jumps: across a gap between the
+    supports, and, given other coordinates, where one of those passes the end of a support.
+    """
     if type(dist) in _SEQUENTIAL:
         return _SEQUENTIAL[type(dist)](dist, dtype)
     base, event_dims = dist, 0
     while type(base) is Independent:
         base, event_dims = base.base_dist, event_dims + base.reinterpreted_batch_ndims
-    return Product(base, event_dims, dtype) if has_tails(type(base)) else None
+    if not has_tails(type(base)) or (ends_move(base) and not _overlap(base, dist)):
+        return None
+    return Product(base, event_dims, torch.float64 if in_float64(base) else dtype)
+
+
+def _overlap(base: Distribution, dist: Distribution) -> bool:
+    """Whether there is one coordinate, and the supports of the components leave no gap in it."""
+    if dist.event_shape.numel() != 1:
+        return False
+    if isinstance(base, Pareto):
+        return True
+    ends = parameters(base)
+    low, order = ends["low"].reshape(dist.batch_shape).sort(-1)
+    reach = ends["high"].reshape(dist.batch_shape).gather(-1, order).cummax(-1).values
+    return values_visible() and all_true(low[..., 1:] <= reach[..., :-1])
 
 
 class Product:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.distributions import Chi2, Gamma, InverseGamma
 
+from reparam.kernels.elementwise import gamma_flows
 from reparam.kernels.implicit import drawn
 from reparam.noise import BoundNoise
 from reparam.pathwise._log_gamma import log_gamma, moderate_gamma
@@ -30,7 +31,9 @@ def gamma(dist: Gamma, noise: BoundNoise) -> Tensor:
     standard = moderate_gamma(noise, dist.concentration)
     if standard is None:
         return exp_in_range(log_gamma(dist.concentration, noise) - dist.rate.log())
-    return drawn(lambda a, rate: standard(a).div_(rate), _gamma_slopes, dist.concentration, dist.rate)
+    return drawn(
+        lambda a, rate: standard(a).div_(rate), _gamma_slopes, dist.concentration, dist.rate, flows=gamma_flows
+    )
 
 
 @register(Chi2, kind="implicit", parameters=("df",), reference=_IMPLICIT)

@@ -31,6 +31,8 @@ def lkj_cholesky(dist: LKJCholesky, noise: BoundNoise) -> Tensor:
     rest = dist.concentration.unsqueeze(-1) + (dim - 1 - row) / 2
     logit = beta_logit(row / 2, rest, noise, (*noise.shape[:-2], dim - 1))
     length, diagonal = exp_in_range(logsigmoid(logit) / 2), exp_in_range(logsigmoid(-logit) / 2)
-    direction = normalize(noise.normal().tril(-1), dim=-1)
+    # A normal that is exactly 0, alone in its row, would have no direction.
+    eps = noise.normal()
+    direction = normalize(torch.where(eps == 0, 1.0, eps).tril(-1), dim=-1)
     below = direction * pad(length, (1, 0)).unsqueeze(-1)
     return below + torch.diag_embed(pad(diagonal, (1, 0), value=1.0))

@@ -31,8 +31,10 @@ def mixture(dist: MixtureSameFamily, noise: BoundNoise) -> Tensor:
     """A sample of a mixture, with the gradient to its weights and to every parameter of its components.
 
     Components: any univariate class with known tails, `Independent` products of them, and those with sequential
-    conditionals (the full-covariance Normal). Other multivariate components move with their own parameters; there the
-    weights must be constants, or the call raises. The first three derivatives are right.
+    conditionals (the full-covariance Normal). Other components move with their own parameters; there the weights must
+    be constants, or the call raises. So it does where the mixture's quantile jumps: `Uniform` components that leave a
+    gap, or whose values cannot be seen (under `vmap` and the compiler), and products of `Uniform` or `Pareto`. The
+    first three derivatives are right.
 
     Where modes are far apart the gradient to the weights is still exact in the mean, and its variance grows without
     bound: `expect` sums over the components instead.
@@ -48,7 +50,16 @@ def mixture(dist: MixtureSameFamily, noise: BoundNoise) -> Tensor:
     if not watched([weights, *parts.parameters()]):
         return x
     flat = x.reshape((*x.shape[: x.dim() - dist._event_ndims], dist._event_shape.numel()))
-    return _moved(flat.to(torch.float32 if dtype in _HALVES else dtype), weights, parts).reshape(x.shape).to(dtype)
+    near = _within_reach(flat.to(parts.parameters()[0].dtype), dtype)
+    return (_moved(near, weights, parts) + (flat - near)).reshape(x.shape).to(dtype)
+
+
+def _within_reach(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Heavy tails are worked out in float64, and held where `dtype` has room for a gradient, as `exp_in_range` does."""
+    if x.dtype != torch.float64:
+        return x
+    limit = min(1e-9 * torch.finfo(dtype).max, 1e150)
+    return x.clamp(-limit, limit)
 
 
 def _ancestral(dist: MixtureSameFamily, weights: Tensor, noise: BoundNoise) -> Tensor:
@@ -95,8 +106,8 @@ def _nearer_tail(at: Tails, share: Tensor) -> Tensor:
 def _no_gradient_to_weights(dist: MixtureSameFamily) -> NoPathwiseGradient:
     name = type(dist._component_distribution).__name__
     return NoPathwiseGradient(
-        f"no pathwise gradient reaches the weights of a mixture of {name}: its distribution function is not known, "
-        "or its coordinates cannot be taken in turn",
+        f"no pathwise gradient reaches the weights of a mixture of {name}: its distribution function is not known, or "
+        "its quantile jumps where a support ends, or its coordinates cannot be taken in turn",
         received=f"MixtureSameFamily of {name}, event_shape {tuple(dist.event_shape)}",
         instead="rp.expect(f, mixture), which sums over the components; or detach the mixing weights",
     )

@@ -40,10 +40,10 @@ def register_sampler(*classes: type[Distribution]) -> Callable[[_F], _F]:
 
 def sample(dist: Distribution, sample_shape: torch.Size, noise: NoiseSource) -> Tensor:
     """A sample without gradient, of shape `sample_shape + batch_shape + event_shape`."""
+    if isinstance(noise, TorchStream) and noise.generator is None and not _has_door_under_vmap(dist):
+        # A new tensor object: a transform's cache must not answer `log_prob` with values that carry no gradient.
+        return dist.sample(sample_shape).detach()
     with torch.no_grad():
-        if isinstance(noise, TorchStream) and noise.generator is None and not _has_door_under_vmap(dist):
-            # A new tensor object: a transform's cache must not answer `log_prob` with values that carry no gradient.
-            return dist.sample(sample_shape).detach()
         if isinstance(dist, td.Independent):
             return sample(dist.base_dist, sample_shape, noise)
         if type(dist) in _SAMPLERS:

@@ -7,6 +7,11 @@ import functools
 import torch
 from torch import Tensor
 
+from reparam.errors import InvalidArgument
+
+# A shape below it counts as out of range: its reciprocal, or a few of them, leaves the floats.
+LEAST_SHAPE = 1e-300
+
 
 def promote(*values: Tensor | float) -> tuple[list[Tensor], torch.dtype]:
     """The arguments in the dtype to compute in, and the dtype of the result.
@@ -20,6 +25,13 @@ def promote(*values: Tensor | float) -> tuple[list[Tensor], torch.dtype]:
         (torch.float32, torch.float32, torch.bfloat16)
     """
     tensors = [value for value in values if isinstance(value, Tensor)]
+    for value in values:
+        if isinstance(value, complex) or (isinstance(value, Tensor) and value.is_complex()):
+            raise InvalidArgument(
+                "this function is defined here for real arguments only",
+                received=f"an argument of {f'dtype {value.dtype}' if isinstance(value, Tensor) else 'type complex'}",
+                instead="pass real tensors, for instance z.real",
+            )
     dtypes = [tensor.dtype if tensor.is_floating_point() else torch.get_default_dtype() for tensor in tensors]
     dtype = functools.reduce(torch.promote_types, dtypes) if dtypes else torch.get_default_dtype()
     compute = torch.promote_types(dtype, torch.float32)

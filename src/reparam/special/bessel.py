@@ -12,13 +12,16 @@ expressions, of any order, are accurate too.
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from reparam.errors import InvalidArgument
+from reparam.kernels.implicit import attach, watched
 from reparam.special._dtypes import promote
 
 # Twelve terms at order 20 leave 5e-16 in log I and 2e-15 in the ratio, over all x.
@@ -105,7 +108,19 @@ def bessel_ratio_complement(order: float, x: Tensor | float) -> Tensor:
 
 
 def log_reduced_ive(order: float, x: Tensor) -> Tensor:
-    r""":math:`\log(e^{-x} I_v(x) / x^v)`, finite at x = 0, where it is :math:`-v \log 2 - \log\Gamma(v + 1)`."""
+    r""":math:`\log(e^{-x} I_v(x) / x^v)`, finite at x = 0, where it is :math:`-v \log 2 - \log\Gamma(v + 1)`.
+
+    Its derivative is the ratio minus 1: attached, so that only values of the recurrence are asked for, and none of its
+    derivatives until the second.
+    """
+    return attach(functools.partial(_slope_of_log, order), _log_reduced_ive(order, x.detach()), x)
+
+
+def _slope_of_log(order: float, value: Tensor, x: Sequence[Tensor], needed: Sequence[bool]) -> list[Tensor]:
+    return [-bessel_ratio_complement(order, x[0])]
+
+
+def _log_reduced_ive(order: float, x: Tensor) -> Tensor:
     top = _top(order)
     q = _radius(top, x)
     exponent = top * top / (q + x)  # q - x
@@ -123,6 +138,28 @@ class _Ratio(NamedTuple):
 
 
 def _descend(order: float, x: Tensor) -> _Ratio:
+    """The recurrence: to the compiler one operation where only its value is wanted, which it unrolls for minutes."""
+    if torch.compiler.is_compiling() and not watched((x,)):
+        return _Ratio(*_descent(order, x).unbind())
+    return _unrolled(order, x)
+
+
+@torch.library.custom_op("reparam::bessel_descent", mutates_args=())
+def _descent(order: float, x: Tensor) -> Tensor:
+    return torch.stack(_unrolled(order, x))
+
+
+@_descent.register_fake
+def _(order: float, x: Tensor) -> Tensor:
+    return x.new_empty((len(_Ratio._fields), *x.shape))
+
+
+@_descent.register_vmap
+def _(info: object, in_dims: tuple[None, int], order: float, x: Tensor) -> tuple[Tensor, int]:
+    return _descent(order, x), in_dims[1] + 1
+
+
+def _unrolled(order: float, x: Tensor) -> _Ratio:
     r"""Carry :math:`y_j = x (1 - r_j)` down from order V: :math:`r_j = x / (a_j + x), a_j = 2(j + 1) - y_{j+1}`."""
     top = _top(order)
     q = _radius(top, x)

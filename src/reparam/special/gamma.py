@@ -14,6 +14,7 @@ from torch import Tensor
 
 from reparam.errors import InvalidArgument
 from reparam.special import _gamma_core as core
+from reparam.special._dtypes import LEAST_SHAPE
 from reparam.special._gamma_inverse import log_quantile_ratio
 from reparam.special._native import native_value
 
@@ -24,7 +25,8 @@ def gammainc(a: Tensor | float, x: Tensor | float) -> Tensor:
     .. math:: P(a, x) = \frac{1}{\Gamma(a)} \int_0^x t^{a - 1} e^{-t} \, dt
 
     Args:
-        a: shape, 0 < a < ∞; broadcasts with x. float32 and narrower are computed in float64 and rounded once.
+        a: shape, 0 < a < ∞ (below 1e-300 counted as out of range); broadcasts with x. float32 and narrower are computed
+            in float64 and rounded once.
         x: 0 ≤ x ≤ ∞. P(a, 0) = 0 and P(a, ∞) = 1.
 
     Returns:
@@ -68,7 +70,8 @@ def gammaincinv(a: Tensor | float, p: Tensor | float) -> Tensor:
     r"""Quantile of the Gamma(a, 1) distribution, differentiable in both arguments: the x with P(a, x) = p.
 
     Args:
-        a: shape, 0 < a < ∞; broadcasts with p. float32 and narrower are computed in float64 and rounded once.
+        a: shape, 0 < a < ∞ (below 1e-300 counted as out of range); broadcasts with p. float32 and narrower are computed
+            in float64 and rounded once.
         p: probability, 0 ≤ p ≤ 1; the quantile is 0 at 0 and ∞ at 1. Near 1 a float has lost the upper tail: pass
             its complement to :func:`gammainccinv`, or log p to :func:`log_gammaincinv`.
 
@@ -112,7 +115,8 @@ def log_gammaincinv(a: Tensor | float, log_p: Tensor | float) -> Tensor:
               \log x \to (\log p + \log \Gamma(a + 1)) / a \quad (\log p \to -\infty)
 
     Args:
-        a: shape, 0 < a < ∞; broadcasts with log_p. float32 and narrower are computed in float64 and rounded once.
+        a: shape, 0 < a < ∞ (below 1e-300 counted as out of range); broadcasts with log_p. float32 and narrower are
+            computed in float64 and rounded once.
         log_p: −∞ ≤ log p ≤ 0, the logarithm of a uniform variate for instance. −∞ gives −∞ and 0 gives ∞; next to 0
             it resolves the upper tail, :math:`1 - p \approx -\log p`.
 
@@ -131,7 +135,7 @@ def log_gammaincinv(a: Tensor | float, log_p: Tensor | float) -> Tensor:
         -6932.049
     """
     a, log_p, dtype = _prepare(a, log_p)
-    a, log_p = _poison((a > 0) & (a < torch.inf) & (log_p <= 0), a, log_p)
+    a, log_p = _poison((a >= LEAST_SHAPE) & (a < torch.inf) & (log_p <= 0), a, log_p)
     inner = (log_p > -torch.inf) & (log_p < 0)
     safe_a, safe_log_p = torch.where(inner, a, 1.0), torch.where(inner, log_p, -1.0)
     mu = log_quantile_ratio(safe_a, safe_log_p, _log1mexp(safe_log_p))
@@ -173,7 +177,7 @@ def gamma_dx_dconcentration(a: Tensor | float, x: Tensor | float) -> Tensor:
     if value is not None:
         return value
     a, x, dtype = _prepare(a, x)
-    a, x = _poison((a > 0) & (a < torch.inf) & (x >= 0), a, x)
+    a, x = _poison((a >= LEAST_SHAPE) & (a < torch.inf) & (x >= 0), a, x)
     inner = (x > 0) & (x < torch.inf)
     safe_a, safe_x = torch.where(inner, a, 1.0), torch.where(inner, x, 1.0)
     g = safe_x * core.dlogx_dconcentration(safe_a, _log_ratio(safe_a, safe_x))
@@ -215,7 +219,7 @@ def gamma_dlogx_dconcentration(a: Tensor | float, log_x: Tensor | float) -> Tens
     if value is not None:
         return value
     a, log_x, dtype = _prepare(a, log_x)
-    a, log_x = _poison((a > 0) & (a < torch.inf) & ~torch.isnan(log_x), a, log_x)
+    a, log_x = _poison((a >= LEAST_SHAPE) & (a < torch.inf) & ~torch.isnan(log_x), a, log_x)
     inner = torch.isfinite(log_x)
     safe_a = torch.where(inner, a, 1.0)
     h = core.dlogx_dconcentration(safe_a, torch.where(inner, log_x, 0.0) - torch.log(safe_a))
@@ -225,7 +229,7 @@ def gamma_dlogx_dconcentration(a: Tensor | float, log_x: Tensor | float) -> Tens
 
 def _regularised(a: Tensor | float, x: Tensor | float, *, complement: bool) -> Tensor:
     a, x, dtype = _prepare(a, x)
-    a, x = _poison((a > 0) & (a < torch.inf) & (x >= 0), a, x)
+    a, x = _poison((a >= LEAST_SHAPE) & (a < torch.inf) & (x >= 0), a, x)
     inner = (x > 0) & (x < torch.inf)
     safe_a, safe_x = torch.where(inner, a, 1.0), torch.where(inner, x, 1.0)
     log_mass, tail = core.log_mass(safe_a, _log_ratio(safe_a, safe_x))
@@ -240,7 +244,7 @@ def _regularised(a: Tensor | float, x: Tensor | float, *, complement: bool) -> T
 
 def _quantile(a: Tensor | float, p: Tensor | float, *, complement: bool) -> Tensor:
     a, p, dtype = _prepare(a, p)
-    a, p = _poison((a > 0) & (a < torch.inf) & (p >= 0) & (p <= 1), a, p)
+    a, p = _poison((a >= LEAST_SHAPE) & (a < torch.inf) & (p >= 0) & (p <= 1), a, p)
     inner = (p > 0) & (p < 1)
     safe_a, safe_p = torch.where(inner, a, 1.0), torch.where(inner, p, 0.5)
     logs = torch.log(safe_p), torch.log1p(-safe_p)

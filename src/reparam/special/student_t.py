@@ -24,6 +24,7 @@ from reparam.special._beta_pieces import (
     stirling_error,
     truncation,
 )
+from reparam.special._dtypes import LEAST_SHAPE
 from reparam.special._native import native_value
 
 
@@ -34,7 +35,7 @@ def stdtr(df: Tensor | float, t: Tensor | float) -> Tensor:
         F(t; \nu) = 1 - F(-t; \nu), \quad t > 0
 
     Args:
-        df: degrees of freedom ν, 0 < ν < ∞; broadcasts with t.
+        df: degrees of freedom ν, 0 < ν < ∞ (below 1e-300 counted as out of range); broadcasts with t.
         t: any real number or ±∞, any real dtype; float32 and narrower are computed in float64 and rounded once.
 
     Returns:
@@ -56,7 +57,7 @@ def stdtr(df: Tensor | float, t: Tensor | float) -> Tensor:
         (0.25, -0.066203)
     """
     (df, t), dtype = as_float64(df=df, t=t)
-    df, t = poisoned((df > 0) & (df < torch.inf) & ~torch.isnan(t), df, t)
+    df, t = poisoned((df >= LEAST_SHAPE) & (df < torch.inf) & ~torch.isnan(t), df, t)
     inner = torch.isfinite(t)
     nu, x = torch.where(inner, df, 1.0), torch.where(inner, t, 0.0)
     central = _at(nu.detach(), x.detach()).score.squeeze(-1) > 0
@@ -77,7 +78,7 @@ def student_t_dx_ddf(df: Tensor | float, t: Tensor | float) -> Tensor:
     Odd in t, and opposite to it in sign: a variate moves inwards as its tails get lighter.
 
     Args:
-        df: degrees of freedom ν, 0 < ν < ∞; broadcasts with t.
+        df: degrees of freedom ν, 0 < ν < ∞ (below 1e-300 counted as out of range); broadcasts with t.
         t: the variate, any real number or ±∞, any real dtype; float32 and narrower are computed in float64 and rounded
             once.
 
@@ -85,7 +86,8 @@ def student_t_dx_ddf(df: Tensor | float, t: Tensor | float) -> Tensor:
         dt/dν, to relative accuracy (1e-12 in float64 for ν in [0.01, 1e6]); 0 at t = 0 and ∓∞ at t = ±∞. NaN, with
         NaN gradients, where an argument is out of range.
 
-    Gradient: exact in df and t, to every order, in reverse and forward mode.
+    Gradient: exact in df and t, to every order, in reverse and forward mode; the first derivatives to 1e-13 at the
+    points of `benchmarks/second_derivatives.py`.
 
     Raises:
         InvalidArgument: an argument is complex, or the shapes do not broadcast.
@@ -102,7 +104,7 @@ def student_t_dx_ddf(df: Tensor | float, t: Tensor | float) -> Tensor:
     if value is not None:
         return value
     (df, t), dtype = as_float64(df=df, t=t)
-    df, t = poisoned((df > 0) & (df < torch.inf) & ~torch.isnan(t), df, t)
+    df, t = poisoned((df >= LEAST_SHAPE) & (df < torch.inf) & ~torch.isnan(t), df, t)
     inner = torch.isfinite(t)
     nu, x = torch.where(inner, df, 1.0), torch.where(inner, t, 0.0)
     here = _at(nu, x)

@@ -14,7 +14,7 @@ EXTRAS = {
 
 
 class MissingExtra(ReparamError, ImportError):
-    """A command needs packages that a plain install leaves out."""
+    """A call or a command needs packages that a plain install leaves out."""
 
 
 @contextmanager
@@ -32,7 +32,7 @@ def needs(extra: str) -> Iterator[None]:
         if package not in EXTRAS[extra]:
             raise
         raise MissingExtra(
-            "a package that this command needs is not installed",
+            "a package that this needs is not installed",
             received=f"no module named {package!r}",
             instead=f"pip install 'reparam[{extra}]'",
         ) from error
