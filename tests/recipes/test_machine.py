@@ -40,6 +40,7 @@ def test_mixed_precision_is_that_of_the_forward_pass_alone():
     module = nn.Linear(2, 1)
     optimizer = torch.optim.SGD(module.parameters(), lr=0.0)
     Machine(Settings(precision="bf16-mixed")).learner(module, loss, optimizer).step(torch.ones(4, 2))
+    assert module.weight.grad is not None
     assert (seen[0].dtype, module.weight.grad.dtype) == (torch.bfloat16, torch.float32)
 
 
