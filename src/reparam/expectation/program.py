@@ -193,7 +193,7 @@ class Sampler:
         indices = range(len(self._variables)) if of is None else sorted(of)
         upstream = [self._variables[i] for i in indices]
         # What was drawn given a variable may carry its gradient instead: the last ones have nobody to.
-        given = frozenset[int]().union(*(variable.ancestors for variable in upstream))
+        given = {ancestor for variable in upstream for ancestor in variable.ancestors}
         check_cost(cost, any(self._variables[i].points.requires_grad for i in indices if i not in given))
         total = weights(self._variables, upstream, cost.shape, self.samples, len(self.batch_shape)) * cost
         return total.sum(tuple(range(len(self.axes))))
