@@ -17,8 +17,9 @@ from reparam.estimators import Estimator
 # Standard errors by which chance may have favoured the leader; and the loss that is not worth another round.
 _DOUBT, _REGRET = 3.0, 1.15
 # The pilot's evaluations, as a part of those of so many steps with the leader (or, in the mean, with its dearest rival:
-# a cheap leader must not end the race before a dear one could overtake); and how much a round adds.
-_SHARE, _STEPS = 0.25, 1000
+# a cheap leader must not end the race before a dear one could overtake); at most this part times the square of the
+# leader's own, since steps of one evaluation are too few to pay for more; and how much a round adds.
+_SHARE, _STEPS, _SHARE_OF_ONE = 0.25, 1000, 0.2
 _GROWTH = 0.25
 
 
@@ -50,7 +51,8 @@ def race(f: Cost, dist: Distribution, running: Mapping[Estimator, Tensor]) -> di
         more = {e: math.ceil(_GROWTH * len(estimates[e])) for e in (leader, *rivals)}
         spent = sum(len(rows) * price[e] for e, rows in estimates.items())
         dear = (price[leader] + max(price[e] for e in more)) / 2
-        if not rivals or spent + sum(n * price[e] for e, n in more.items()) > _SHARE * _STEPS * dear:
+        budget = _STEPS * min(_SHARE * dear, _SHARE_OF_ONE * price[leader] ** 2)
+        if not rivals or spent + sum(n * price[e] for e, n in more.items()) > budget:
             return estimates
         for e, count in more.items():
             estimates[e] = torch.cat([estimates[e], gradients(f, dist, e, count)])
