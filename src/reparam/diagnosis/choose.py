@@ -44,7 +44,7 @@ def choose(
 
     All candidates make a few estimates, of about as many evaluations. The leader, and those that may yet be better by
     more than a seventh, then make more of them, round by round, until there are none, or until the pilot would have
-    evaluated the cost a quarter as often as a thousand steps with the leader do.
+    evaluated the cost a quarter as often as a thousand steps with the leader do (a fifth, where it evaluates once).
 
     Args:
         f: the cost, as `expect` takes it. It is called with many points at once.
