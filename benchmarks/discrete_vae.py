@@ -33,6 +33,7 @@ from torch import Tensor
 
 import reparam as rp
 from paired import machine
+from reparam.estimators.training import Controlled
 from reparam.recipes.discrete_vae import Config, DiscreteVAE, FamilyName, estimator_named, restore, train
 
 RESULTS = Path(__file__).parent / "results"
@@ -110,10 +111,9 @@ def variances(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 def learn_controls(model: DiscreteVAE, images: Tensor, steps: int) -> None:
     """Train what the estimator trains of its own; the model stays as it is."""
-    own = [p for v in vars(model.estimator).values() if isinstance(v, torch.nn.Module) for p in v.parameters()]
-    if not own:
+    if not isinstance(model.estimator, Controlled):
         return
-    optimizer = torch.optim.Adam(own, lr=1e-3)
+    optimizer = torch.optim.Adam(model.estimator.parameters(), lr=1e-3)
     for _ in track(range(steps), description=type(model.estimator).__name__, transient=True):
         optimizer.zero_grad()
         batch = torch.bernoulli(images[torch.randint(len(images), (100,))])

@@ -11,7 +11,7 @@ from torch.distributions import kl_divergence
 
 import reparam as rp
 from reparam.distributions import HypersphericalUniform, VonMisesFisher
-from reparam.distributions._polar import polar_quantile
+from reparam.distributions._polar import _opaque_quantile, _quantile, polar_quantile
 from reparam.errors import InvalidArgument
 from reparam.special._quadrature import gauss_legendre
 
@@ -214,3 +214,15 @@ def test_errors_in_three_parts() -> None:
         rp.rsample(VonMisesFisher(loc, 1.0), noise=torch.tensor(0.5, dtype=torch.float64))
     with pytest.raises(InvalidArgument, match="share one dtype"):
         VonMisesFisher(loc, torch.tensor(1.0, dtype=torch.float64)).rsample()
+
+
+@pytest.mark.parametrize("in_dims", [(0, 0), (None, 0), (0, None)])
+def test_the_quantile_as_one_operation(in_dims):
+    """What the compiler is given in its place: the same values, fake and batched, samples before the batch."""
+    u = torch.rand(*[6] * (in_dims[0] is not None), 5, 3, dtype=torch.float64)
+    kappa = 4 * torch.rand(*[6] * (in_dims[1] is not None), 3, dtype=torch.float64)
+    batched = torch.vmap(lambda u, kappa: _opaque_quantile(u, kappa, 4), in_dims=in_dims)(u, kappa)
+    for i, got in enumerate(batched):
+        one_u, one_kappa = (t if dim is None else t[i] for t, dim in zip((u, kappa), in_dims, strict=True))
+        torch.testing.assert_close(got, _quantile(one_u, one_kappa, 4), rtol=1e-12, atol=0)
+        torch.library.opcheck(_opaque_quantile, (one_u, one_kappa, 4))

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from reparam.errors import InvalidArgument
-from reparam.special.bessel import bessel_ratio, bessel_ratio_complement, log_ive
+from reparam.special.bessel import _descent, _unrolled, bessel_ratio, bessel_ratio_complement, log_ive
 
 # torch warns about its own forward-mode tables.
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
@@ -97,6 +97,15 @@ def test_transforms(function):
     plain = x.detach()
     slope = torch.func.vmap(torch.func.grad(f))(plain)
     torch.testing.assert_close(torch.func.jvp(f, (plain,), (torch.ones_like(plain),))[1], slope)
+
+
+def test_the_recurrence_as_one_operation():
+    """What the compiler is given in its place: the same values, fake and batched along any dimension."""
+    x = torch.rand(3, 4, dtype=torch.float64) * 30
+    torch.library.opcheck(_descent, (1.5, x))
+    torch.testing.assert_close(_descent(1.5, x), torch.stack(_unrolled(1.5, x)), rtol=0, atol=0)
+    batched = torch.vmap(lambda column: _descent(1.5, column), in_dims=1)(x)
+    torch.testing.assert_close(batched.movedim(0, -1), _descent(1.5, x), rtol=0, atol=0)
 
 
 @pytest.mark.long

@@ -95,7 +95,7 @@ def _quantile(u: Tensor, concentration: Tensor, dimension: int) -> Tensor:
     return s
 
 
-# To the compiler one operation: its hundreds of small ones, folded into each other, would take it a quarter of an hour.
+# To the compiler one operation: its hundreds of small ones, folded into each other, would keep it busy for minutes.
 @torch.library.custom_op("reparam::polar_quantile", mutates_args=())
 def _opaque_quantile(u: Tensor, concentration: Tensor, dimension: int) -> Tensor:
     return _quantile(u, concentration, dimension)

@@ -13,6 +13,7 @@ from torch import Tensor, distributions
 from torch.distributions import Cauchy, ContinuousBernoulli, Distribution, Laplace, Normal
 
 from reparam.distributions._normal import ndtr
+from reparam.pathwise._tails import tails
 from reparam.pathwise.continuous_bernoulli import mean_slope
 from reparam.pathwise.pareto import log_exprel
 from reparam.special._quadrature import nodes, unit_rule
@@ -49,7 +50,7 @@ SYMMETRIC = {
 
 
 def _continuous_bernoulli_cdf(dist: ContinuousBernoulli, x: Tensor) -> Tensor:
-    return x * torch.exp(log_exprel(dist.logits * x) - log_exprel(dist.logits))
+    return tails(dist, x).lower
 
 
 def _continuous_bernoulli_icdf(dist: ContinuousBernoulli, p: Tensor) -> Tensor:

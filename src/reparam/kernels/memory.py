@@ -84,7 +84,7 @@ def within(tensor: Tensor, low: float, high: float) -> bool:
 def shares(pairs: Tensor, low: float, high: float) -> Tensor:
     """The share x / (x + y) of the first in each pair of the last dimension, held in [low, high], without a derivative.
 
-    One pass of a kernel, where torch's four operations are most of the call of a small draw.
+    One pass of a kernel in the place of four operations of torch.
     """
     if native is not None and _native_reads(pairs) and pairs.is_contiguous():
         out = pairs.new_empty(pairs.shape[:-1])

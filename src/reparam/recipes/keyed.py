@@ -57,8 +57,7 @@ class Share:
     def bernoulli(self, probabilities: Tensor) -> Tensor:
         """Zeros and ones of the given probabilities, shape (rows, columns): dynamic binarisation.
 
-        Keyed like the noise of latents, by the place in the global batch: a third of the time of `torch.bernoulli` with
-        the native kernels, twice its time without them.
+        Keyed like the noise of latents, by the place in the global batch.
         """
         if len(self.rows) == 0:
             return probabilities

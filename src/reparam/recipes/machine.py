@@ -83,8 +83,7 @@ class Machine:
     def wrapped(self, objective: Any, optimizer: torch.optim.Optimizer) -> tuple[Any, Any, Callable[[Tensor], Any]]:
         """An objective and its optimizer as this machine runs them, and how it differentiates.
 
-        One process in full precision takes them as they are: Fabric's wrappers would only pass everything on, at 4% of
-        the step of a VAE for 28x28 images.
+        One process in full precision takes them as they are: Fabric's wrappers would only pass everything on.
         """
         settings = self.settings
         if self.world == 1 and settings.strategy == "auto" and settings.precision == "32-true":
