@@ -3,7 +3,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
-#include "dispatch.hpp"
+#include "flows.hpp"
 
 namespace nb = nanobind;
 using namespace reparam;
@@ -34,20 +34,6 @@ void run_elementwise(int which, bool wide, int64_t n, int threads, uintptr_t out
   });
 }
 
-// What flows back from y = x / rate, x ~ Gamma(a, 1), to a and, where wanted, to the rate, for one block of elements.
-template <class T>
-void gamma_flows(ElementwiseKernel<T> f, const Input *in, T *to_a, T *to_rate, int64_t n, int threads) {
-  over_blocks(n, threads, [=](int64_t begin, int64_t end) {
-    T buffers[4][BLOCK];
-    const T *pieces[4];
-    for (int k = 0; k < 4; k++) pieces[k] = piece(in[k], begin, end - begin, buffers[k]);
-    f(pieces, to_a + begin, end - begin);
-    const auto [flow, a, y, rate] = pieces;
-    if (to_rate)
-      for (int64_t i = 0; i < end - begin; i++) to_rate[begin + i] = -flow[i] * y[i] / rate[i];
-  });
-}
-
 void run_gamma_flows(int which, bool wide, int64_t n, int threads, uintptr_t to_a, uintptr_t to_rate, uintptr_t flow,
                      int64_t flow_period, uintptr_t a, int64_t a_period, uintptr_t y, int64_t y_period, uintptr_t rate,
                      int64_t rate_period) {
@@ -61,6 +47,34 @@ void run_gamma_flows(int which, bool wide, int64_t n, int threads, uintptr_t to_
       gamma_flows(kernel.f64, in, reinterpret_cast<double *>(to_a), reinterpret_cast<double *>(to_rate), n, threads);
     else
       gamma_flows(kernel.f32, in, reinterpret_cast<float *>(to_a), reinterpret_cast<float *>(to_rate), n, threads);
+  });
+}
+
+void run_beta_flows(int in_a, int in_b, bool wide, int64_t n, int threads, uintptr_t out, uintptr_t flow,
+                    int64_t flow_period, uintptr_t pairs, uintptr_t x) {
+  const Elementwise &first = active().elementwise[in_a], &second = active().elementwise[in_b];
+  const Input given{reinterpret_cast<void *>(flow), flow_period};
+  without_lock(n, [&] {
+    if (wide)
+      beta_flows(first.f64, second.f64, given, reinterpret_cast<double *>(pairs), reinterpret_cast<double *>(x),
+                 reinterpret_cast<double *>(out), n, threads);
+    else
+      beta_flows(first.f32, second.f32, given, reinterpret_cast<float *>(pairs), reinterpret_cast<float *>(x),
+                 reinterpret_cast<float *>(out), n, threads);
+  });
+}
+
+void run_dirichlet_flows(int in_a, bool wide, int64_t rows, int64_t width, int threads, uintptr_t out, uintptr_t flow,
+                         int64_t flow_period, uintptr_t a, int64_t a_period, uintptr_t y, uintptr_t total) {
+  const Elementwise &kernel = active().elementwise[in_a];
+  const Input given{reinterpret_cast<void *>(flow), flow_period}, shape{reinterpret_cast<void *>(a), a_period};
+  without_lock(rows * width, [&] {
+    if (wide)
+      dirichlet_flows(kernel.f64, given, shape, reinterpret_cast<double *>(y), reinterpret_cast<double *>(total),
+                      reinterpret_cast<double *>(out), rows, width, threads);
+    else
+      dirichlet_flows(kernel.f32, given, shape, reinterpret_cast<float *>(y), reinterpret_cast<float *>(total),
+                      reinterpret_cast<float *>(out), rows, width, threads);
   });
 }
 
@@ -207,6 +221,9 @@ NB_MODULE(_native, m) {
   m.def("shares", &shares);
   m.def("elementwise_names", &elementwise_names);
   m.def("gamma_flows", &run_gamma_flows);
+  m.def("beta_flows", &run_beta_flows);
+  m.def("dirichlet_flows", &run_dirichlet_flows);
+  m.attr("BLOCK") = BLOCK;
   m.def("elementwise", &run_elementwise, nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(), nb::arg(),
         nb::arg("in1") = 0, nb::arg("period1") = 1, nb::arg("in2") = 0, nb::arg("period2") = 1, nb::arg("in3") = 0,
         nb::arg("period3") = 1);

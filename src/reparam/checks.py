@@ -44,19 +44,19 @@ def wants_validation(dist: Distribution) -> bool:
     return dist.__dict__.get("_validate_args", True)
 
 
-def validated_by_torch(dist: Distribution) -> bool:
-    """Whether torch's own constructor has looked at the parameters, so that looking again would be waste."""
-    return dist._validate_args
-
-
 def check_parameters(dist: Distribution) -> None:
     """Raise `InvalidArgument` for a parameter outside its constraint; a no-op where torch has looked already."""
     if not wants_validation(dist):
         return
-    for inner in wrapped(dist):
-        check_parameters(inner)
-    if validated_by_torch(dist) or not values_visible():
-        return
+    for part in dist.__dict__.values():
+        if isinstance(part, Distribution):
+            check_parameters(part)
+    # Where torch's own constructor has looked at the parameters, looking again would be waste.
+    if not dist._validate_args and values_visible():
+        _check_own_parameters(dist)
+
+
+def _check_own_parameters(dist: Distribution) -> None:
     for name, constraint in dist.arg_constraints.items():
         value = _held(dist, name)
         if (

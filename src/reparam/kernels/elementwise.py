@@ -11,9 +11,10 @@ from torch import Tensor
 from reparam.kernels import memory, twins
 from reparam.kernels.native import native
 
-_INDEX = {name: index for index, name in enumerate(native.elementwise_names())} if native is not None else {}
+# The number by which the extension knows a function.
+INDEX = {name: index for index, name in enumerate(native.elementwise_names())} if native is not None else {}
 # What a user meets of them; the elementary functions beneath are there for their tests.
-DERIVATIVES = tuple(name for name in _INDEX if "_d" in name)
+DERIVATIVES = tuple(name for name in INDEX if "_d" in name)
 
 
 def serves(name: str, inputs: Sequence[Tensor]) -> bool:
@@ -23,7 +24,7 @@ def serves(name: str, inputs: Sequence[Tensor]) -> bool:
         return False
     if device.type == "cuda":
         return name in twins.DERIVATIVES and twins.load("triton_gamma") is not None
-    return device.type == "cpu" and name in _INDEX
+    return device.type == "cpu" and name in INDEX
 
 
 def evaluate(name: str, inputs: Sequence[Tensor]) -> Tensor:
@@ -45,37 +46,10 @@ def run(name: str, inputs: Sequence[Tensor]) -> Tensor:
         _run_twin(name, out, inputs)
     elif n:
         assert native is not None
-        held = [memory.periodic(t) for t in inputs]
-        addresses = [word for t, period in held for word in (t.data_ptr(), period)]
+        words, _held = memory.words(inputs)
         wide = first.dtype == torch.float64
-        native.elementwise(_INDEX[name], wide, n, torch.get_num_threads(), out.data_ptr(), *addresses)
+        native.elementwise(INDEX[name], wide, n, torch.get_num_threads(), out.data_ptr(), *words)
     return out
-
-
-def gamma_flows(
-    grad: Tensor, y: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]
-) -> list[Tensor | None] | None:
-    """What flows back from y ~ Gamma(a, rate) to a and the rate, in one pass, as a number; None where torch must do it.
-
-    For 64 elements a call of torch costs more than all the arithmetic, and this is one in the place of seven.
-    """
-    a, rate = parameters
-    inputs = (grad, a, y, rate)
-    shape, dtype = y.shape, y.dtype
-    if native is None or not needed[0] or dtype not in memory.DTYPES or not y.is_contiguous():
-        return None
-    for tensor in inputs:
-        if tensor.shape != shape or tensor.dtype != dtype or not tensor.is_cpu:
-            return None
-    if not memory.visible(inputs) or not (n := y.numel()):
-        return None
-    to_a = torch.empty_like(y)
-    to_rate = torch.empty_like(y) if needed[1] else None
-    held = [memory.periodic(t) for t in inputs]
-    words = [word for t, period in held for word in (t.data_ptr(), period)]
-    out = to_a.data_ptr(), 0 if to_rate is None else to_rate.data_ptr()
-    native.gamma_flows(_INDEX["gamma_flow"], dtype == torch.float64, n, torch.get_num_threads(), *out, *words)
-    return [to_a, to_rate]
 
 
 def _run_twin(name: str, out: Tensor, inputs: Sequence[Tensor]) -> None:

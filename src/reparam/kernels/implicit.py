@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 Slopes = Callable[[Tensor, Sequence[Tensor], Sequence[bool]], Sequence[Tensor | None]]
-# `flows(grad, x, parameters, needed)`: what `grad * slope` is for each parameter, or None to leave it to the slopes.
 Flows = Callable[[Tensor, Tensor, Sequence[Tensor], Sequence[bool]], "Sequence[Tensor | None] | None"]
 
 
@@ -42,31 +41,131 @@ def attach(slopes: Slopes, x: Tensor, *parameters: Tensor) -> Tensor:
     return _Transformable.apply(slopes, x, *full)  # pyright: ignore[reportReturnType]
 
 
-def drawn(draw: Callable[..., Tensor], slopes: Slopes, *parameters: Tensor, flows: Flows | None = None) -> Tensor:
-    """The sample `draw(*parameters)`, with the derivative of `attach`: for samplers that see parameters as numbers.
+class Drawn:
+    """A sample `draw(*parameters)` with the derivative of `attach`: for samplers that see parameters as numbers.
 
     In eager mode the sampler runs inside the one node of autograd, where nothing has to be detached first; that is a
     third of the call overhead of a small sample. A backward pass that is not differentiated itself asks `flows` first:
     one pass of a kernel in the place of one for each product.
+
+    Made once for a law, at module level: what a node holds beside its tensors costs time in every call.
+
+    Args:
+        slopes: as for `attach`.
+        flows: `flows(grad, x, parameters, needed)` gives the products of `grad` with the slopes, in the shapes of the
+            parameters, as numbers; or None to leave them to the slopes.
     """
-    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
-        return attach(slopes, draw(*(p.detach() for p in parameters)), *parameters)
-    if not watched(parameters):
+
+    def __init__(self, slopes: Slopes, flows: Flows | None = None) -> None:
+        self._slopes = slopes
+
+        def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+            x, *parameters = ctx.saved_tensors
+            needed = ctx.needs_input_grad[1:]
+            if flows is not None and not torch.is_grad_enabled():
+                products = flows(grad, x, parameters, needed)
+                if products is not None:
+                    return None, *products
+            return None, *_pulled_back(slopes, grad, x, parameters, needed)
+
+        self._apply = _apply_of("Drawn", _draw, backward)
+
+    def __call__(self, draw: Callable[..., Tensor], *parameters: Tensor) -> Tensor:
+        """The sample; `draw` is given the parameters as numbers."""
+        if _transformed():
+            return attach(self._slopes, draw(*(p.detach() for p in parameters)), *parameters)
+        for parameter in parameters:
+            if parameter.requires_grad and torch.is_grad_enabled():
+                return self._apply(draw, *parameters)
         return draw(*parameters)
-    # Numbers can be seen, so nothing is being compiled.
-    return super(torch.autograd.Function, _Drawn).apply(draw, slopes, flows, *parameters)  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def drawn_from_pair(draw: Callable[[Tensor], Tensor], slopes: Slopes, pair: Tensor) -> Tensor:
-    """`drawn`, for two parameters that lie side by side in the last dimension of one tensor.
+class DrawnFromPair:
+    """`Drawn`, for two parameters that lie side by side in the last dimension of one tensor.
 
-    Taking them apart first would be a node of autograd, and as much overhead as the sampler. The slopes see them apart.
+    Taking them apart first would be a node of autograd, and as much overhead as the sampler. The slopes see them apart,
+    `flows(grad, x, pair)` together.
     """
-    if torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
-        return attach(slopes, draw(pair.detach()), *pair.unbind(-1))
-    if not watched((pair,)):
-        return draw(pair)
-    return super(torch.autograd.Function, _DrawnFromPair).apply(draw, slopes, pair)  # pyright: ignore[reportAttributeAccessIssue]
+
+    def __init__(self, slopes: Slopes, flows: Callable[[Tensor, Tensor, Tensor], Tensor | None]) -> None:
+        self._slopes = slopes
+
+        def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+            x, pair = ctx.saved_tensors
+            flow = None if torch.is_grad_enabled() else flows(grad, x, pair)
+            if flow is None:
+                both = slopes(x, [p.expand(x.shape) for p in pair.unbind(-1)], (True, True))
+                flow = torch.stack([grad * slope for slope in both], -1).sum_to_size(pair.shape)
+            return None, flow
+
+        self._apply = _apply_of("DrawnFromPair", _draw, backward)
+
+    def __call__(self, draw: Callable[[Tensor], Tensor], pair: Tensor) -> Tensor:
+        """The sample; `draw` is given the pair as numbers."""
+        if _transformed():
+            return attach(self._slopes, draw(pair.detach()), *pair.unbind(-1))
+        return self._apply(draw, pair) if watched((pair,)) else draw(pair)
+
+
+class DrawnShares:
+    """The shares `x / x.sum(-1)` of a sample x = `draw(a)`, whose derivative is `slope(a, x)`, in one node.
+
+    `flows(grad, shares, total, a)` as for `Drawn`.
+    """
+
+    def __init__(self, slope: Callable[[Tensor, Tensor], Tensor], flows: Callable[..., Tensor | None]) -> None:
+        self._slope = slope
+
+        def backward(ctx: Any, grad: Tensor | None, grad_total: Tensor | None) -> tuple[Tensor | None, ...]:
+            shares, total, a = ctx.saved_tensors
+            flow = None
+            if grad is not None and grad_total is None and not torch.is_grad_enabled():
+                flow = flows(grad, shares, total, a)
+            if flow is None:
+                across = 0 if grad is None else (grad - (grad * shares).sum(-1, keepdim=True)) / total
+                along = slope(a.expand(shares.shape), shares * total)
+                flow = (along * (across if grad_total is None else across + grad_total)).sum_to_size(a.shape)
+            return None, flow
+
+        self._apply = _apply_of("DrawnShares", _draw_shares, backward)
+
+    def __call__(self, draw: Callable[[Tensor], Tensor], a: Tensor) -> Tensor:
+        """The shares; `draw` is given the parameter as numbers."""
+        if not _transformed():
+            return self._apply(draw, a)[0] if watched((a,)) else _shares(draw(a))[0]
+        x = attach(lambda x, parameters, _needed: (self._slope(parameters[0], x),), draw(a.detach()), a)
+        return x / x.sum(-1, keepdim=True)
+
+
+def _draw(ctx: Any, draw: Callable[..., Tensor], *parameters: Tensor) -> Tensor:
+    x = draw(*parameters)
+    ctx.save_for_backward(x, *parameters)
+    return x
+
+
+def _draw_shares(ctx: Any, draw: Callable[[Tensor], Tensor], a: Tensor) -> tuple[Tensor, Tensor]:
+    """The shares and, for the derivatives beyond the first, the total that they are of."""
+    shares, total = _shares(draw(a))
+    ctx.save_for_backward(shares, total, a)
+    ctx.set_materialize_grads(False)
+    return shares, total
+
+
+def _shares(x: Tensor) -> tuple[Tensor, Tensor]:
+    total = x.sum(-1, keepdim=True)
+    return x.div_(total), total
+
+
+def _apply_of(name: str, forward: Callable[..., Any], backward: Callable[..., Any]) -> Callable[..., Any]:
+    """`apply` of a new Function, without its own look for `torch.func` transforms, which its callers have had."""
+    body = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+    function = type(name, (torch.autograd.Function,), body)
+    return super(torch.autograd.Function, function).apply  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _transformed() -> bool:
+    """Whether a `torch.func` transform or forward mode is about; the compiler is not, where numbers can be seen."""
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def _node(function: type[torch.autograd.Function], *arguments: Any) -> Any:
@@ -89,17 +188,20 @@ def _dual() -> bool:
     return not torch.compiler.is_compiling() and forward_ad._current_level >= 0
 
 
-def _pull_back(ctx: Any, grad: Tensor, others: int = 2) -> tuple[Tensor | None, ...]:
+def _pull_back(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     x, *parameters = ctx.saved_tensors
-    needed = ctx.needs_input_grad[others:]
+    return None, None, *_pulled_back(ctx.slopes, grad, x, parameters, ctx.needs_input_grad[2:])
+
+
+def _pulled_back(
+    slopes: Slopes, grad: Tensor, x: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]
+) -> list[Tensor | None]:
+    """The product with each slope, in the shape of its parameter."""
     full = [p if p.shape == x.shape else p.expand(x.shape) for p in parameters]
-    slopes = ctx.slopes(x, full, needed)
-    flows = (grad * slope if want and slope is not None else None for slope, want in zip(slopes, needed, strict=True))
-    return None, None, *_gathered(flows, parameters)
-
-
-def _gathered(flows: Iterable[Tensor | None], parameters: Sequence[Tensor]) -> list[Tensor | None]:
-    """Each in the shape of its parameter."""
+    flows = [
+        grad * slope if want and slope is not None else None
+        for slope, want in zip(slopes(x, full, needed), needed, strict=True)
+    ]
     return [
         flow if flow is None or flow.shape == p.shape else flow.sum_to_size(p.shape)
         for flow, p in zip(flows, parameters, strict=True)
@@ -119,44 +221,6 @@ class _Plain(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         return _pull_back(ctx, grad)
-
-
-class _Drawn(torch.autograd.Function):
-    """The cheap door, with the sampler inside."""
-
-    @staticmethod
-    def forward(ctx: Any, draw: Callable[..., Tensor], slopes: Slopes, flows: Flows | None, *parameters: Tensor):
-        out = draw(*parameters)
-        ctx.slopes, ctx.flows = slopes, flows
-        ctx.save_for_backward(out, *parameters)
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        if ctx.flows is not None and not torch.is_grad_enabled():
-            x, *parameters = ctx.saved_tensors
-            flows = ctx.flows(grad, x, parameters, ctx.needs_input_grad[3:])
-            if flows is not None:
-                return None, None, None, *_gathered(flows, parameters)
-        return None, *_pull_back(ctx, grad, 3)
-
-
-class _DrawnFromPair(torch.autograd.Function):
-    """The same, and the two parameters are taken apart in the backward pass."""
-
-    @staticmethod
-    def forward(ctx: Any, draw: Callable[[Tensor], Tensor], slopes: Slopes, pair: Tensor) -> Tensor:
-        out = draw(pair)
-        ctx.slopes = slopes
-        ctx.save_for_backward(out, pair)
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        x, pair = ctx.saved_tensors
-        slopes = ctx.slopes(x, [p.expand(x.shape) for p in pair.unbind(-1)], (True, True))
-        flow = torch.stack([grad * slope for slope in slopes], -1)
-        return None, None, flow.sum_to_size(pair.shape)
 
 
 class _Transformable(torch.autograd.Function):

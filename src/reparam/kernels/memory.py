@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch._C import _are_functorch_transforms_active, _len_torch_dispatch_stack
 from torch._C._functorch import is_legacy_batchedtensor
+from torch.compiler import is_compiling
 
 from reparam.checks import values_visible
 from reparam.kernels.native import native
@@ -28,13 +30,12 @@ def visible(tensors: Sequence[Tensor]) -> bool:
     tracer, an audit) wants to see an operation, nor for a batch of gradients (`is_grads_batched`): those go through a
     registered one.
     """
-    if (
-        torch.compiler.is_compiling()
-        or torch._C._are_functorch_transforms_active()
-        or torch._C._len_torch_dispatch_stack()
-    ):
+    if is_compiling():
         return False
-    return all(type(t) in _PLAIN and not is_legacy_batchedtensor(t) for t in tensors)
+    for tensor in tensors:
+        if type(tensor) not in _PLAIN or is_legacy_batchedtensor(tensor):
+            return False
+    return not (_are_functorch_transforms_active() or _len_torch_dispatch_stack())
 
 
 def periodic(tensor: Tensor) -> tuple[Tensor, int]:
@@ -59,11 +60,23 @@ def periodic(tensor: Tensor) -> tuple[Tensor, int]:
     return tensor, period
 
 
+def words(tensors: Sequence[Tensor]) -> tuple[list[int], Sequence[Tensor]]:
+    """The address and the period of each, as a kernel takes them, and the tensors whose memory that refers to."""
+    numbers = []
+    for tensor in tensors:
+        if not tensor.is_contiguous():
+            held = [periodic(tensor) for tensor in tensors]
+            return [word for tensor, period in held for word in (tensor.data_ptr(), period)], [t for t, _ in held]
+        numbers.append(tensor.data_ptr())
+        numbers.append(tensor.numel())
+    return numbers, tensors
+
+
 def least(tensor: Tensor) -> float | None:
     """The least value, NaN aside, or None where it cannot be seen, or only by waiting for an accelerator."""
     if native is not None and _native_reads(tensor):
-        held, period = periodic(tensor)
-        return native.least(held.dtype == torch.float64, period, held.data_ptr())
+        held, period = (tensor, tensor.numel()) if tensor.is_contiguous() else periodic(tensor)
+        return native.least(tensor.dtype == torch.float64, period, held.data_ptr())
     return tensor.detach().min().item() if _readable(tensor) else None
 
 
@@ -74,7 +87,7 @@ def within(tensor: Tensor, low: float, high: float) -> bool:
     """
     if native is not None and _native_reads(tensor):
         held, period = periodic(tensor)
-        return native.within(held.dtype == torch.float64, period, held.data_ptr(), low, high)
+        return native.within(tensor.dtype == torch.float64, period, held.data_ptr(), low, high)
     if not _readable(tensor):
         return False
     smallest, largest = torch.aminmax(tensor.detach())
@@ -99,4 +112,14 @@ def _readable(tensor: Tensor) -> bool:
 
 
 def _native_reads(tensor: Tensor) -> bool:
-    return tensor.dtype in DTYPES and tensor.is_cpu and tensor.numel() > 0 and visible((tensor,))
+    """Whether this is `visible`, of a kernel's dtype, on a CPU and not empty: in one look, which small draws feel."""
+    return (
+        not is_compiling()
+        and type(tensor) in _PLAIN
+        and tensor.dtype in DTYPES
+        and tensor.is_cpu
+        and tensor.numel() > 0
+        and not _are_functorch_transforms_active()
+        and not _len_torch_dispatch_stack()
+        and not is_legacy_batchedtensor(tensor)
+    )

@@ -171,11 +171,10 @@ def _run_scaled(loc: Tensor | None, scale: Tensor, place: Place) -> Tensor:
         _fill_by_triton("normal", out, words, loc, scale)
         return out
     assert native is not None
-    size, period = memory.periodic(scale)
-    centre, centre_period = (None, 1) if loc is None else memory.periodic(loc)
-    address = 0 if centre is None else centre.data_ptr()
-    where = (out.data_ptr(), address, centre_period, size.data_ptr(), period)
-    native.scaled_normal(scale.dtype == torch.float64, out.numel(), torch.get_num_threads(), *where, *words)
+    inputs, _held = memory.words((scale,) if loc is None else (loc, scale))
+    where = inputs if loc is not None else [0, 1, *inputs]
+    wide = scale.dtype == torch.float64
+    native.scaled_normal(wide, out.numel(), torch.get_num_threads(), out.data_ptr(), *where, *words)
     return out
 
 

@@ -79,7 +79,7 @@ class TorchStream:
     def counters(self, parameters: Sequence[Tensor]) -> NoiseSource | None:
         """A counter-based source seeded by this one, where a kernel can be fed by it and is worth that; else None."""
         like = parameters[0]
-        if like.numel() < _WORTH_A_SEED or not (
+        if like.numel() < WORTH_A_SEED or not (
             memory.reachable(like.dtype, like.device) and memory.visible(parameters)
         ):
             return None
@@ -155,7 +155,7 @@ def _require(values: Tensor, kind: str, holds, wording: str) -> Tensor:
 
 
 # Below so many elements torch's own samplers are done before a seed is drawn and bound.
-_WORTH_A_SEED = 1024
+WORTH_A_SEED = 1024
 _GLOBAL_STREAM = TorchStream()
 _NO_SAMPLES = torch.Size()
 

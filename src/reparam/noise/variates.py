@@ -47,10 +47,9 @@ def _run(law: str, parameters: Sequence[Tensor], place: Place) -> Tensor:
     out = torch.empty_like(first, memory_format=torch.contiguous_format)
     if out.numel():
         words, _rows = place.words(first.shape)
-        held = [memory.periodic(p) for p in parameters]
-        addresses = [word for t, period in held for word in (t.data_ptr(), period)]
+        addresses, _held = memory.words(parameters)
         wide, which = first.dtype == torch.float64, _NATIVE_LAWS.index(law)
-        addresses += [0, 1] * (2 - len(held))
+        addresses += [0, 1] * (2 - len(parameters))
         native.variates(which, wide, out.numel(), torch.get_num_threads(), out.data_ptr(), *addresses, *words)
     return out
 

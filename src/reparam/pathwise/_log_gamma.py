@@ -10,8 +10,9 @@ from torch._C._functorch import CVmapInterpreterPtr, RandomnessType, TransformTy
 
 from reparam.kernels import memory
 from reparam.kernels.implicit import attach
-from reparam.noise import BoundNoise
-from reparam.special.gamma import gamma_dlogx_dconcentration, gamma_dx_dconcentration, log_gammaincinv
+from reparam.noise import BoundNoise, TorchStream
+from reparam.noise.bound import WORTH_A_SEED
+from reparam.special.gamma import gamma_dlogx_dconcentration, log_gammaincinv
 
 
 def log_gamma(concentration: Tensor, noise: BoundNoise, shape: Sequence[int] | None = None) -> Tensor:
@@ -52,25 +53,23 @@ def moderate_gamma(
     Half the operations of the logarithm's way, for the concentrations most people use: from 1/2 up, which is where the
     parameters are at `floor`. The sampler draws in `shape`, the draw's unless given.
     """
-    if not (noise.is_torch_stream or hasattr(noise.source, "variate")):
+    source = noise.source
+    from_torch = isinstance(source, TorchStream)
+    if not (from_torch or hasattr(source, "variate")):
         return None
     for parameter in parameters:
         if (memory.least(parameter) or 0) < floor:
             return None
 
-    shape = noise.shape if shape is None else shape
+    shape = noise.shape if shape is None else torch.Size(shape)
+    small, generator = (shape.numel() < WORTH_A_SEED, source.generator) if from_torch else (False, None)
 
     def sampler(concentration: Tensor) -> Tensor:
         a = concentration if concentration.shape == shape else concentration.expand(shape)
-        x = noise.variate("gamma", a)
-        return torch._standard_gamma(a, noise.generator) if x is None else x
+        x = None if small else noise.variate("gamma", a)
+        return torch._standard_gamma(a, generator) if x is None else x
 
     return sampler
-
-
-def gamma_slope(x: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> tuple[Tensor]:
-    """The derivative of a standard Gamma in its concentration, as `attach` and `drawn` want it."""
-    return (gamma_dx_dconcentration(parameters[0], x),)
 
 
 def _slope(log_x: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> tuple[Tensor]:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.distributions import Beta, FisherSnedecor
 
-from reparam.kernels.implicit import attach, drawn, drawn_from_pair
+from reparam.kernels.flows import beta_flows
+from reparam.kernels.implicit import Drawn, DrawnFromPair, attach
 from reparam.kernels.memory import shares
 from reparam.noise import BoundNoise
 from reparam.pathwise._log_gamma import draw_log_gamma_ratio, moderate_gamma
@@ -37,7 +38,7 @@ def beta(dist: Beta, noise: BoundNoise) -> Tensor:
     low, high = _LIMITS[both.dtype]
     standard = moderate_gamma(noise, both, shape=(*noise.shape, 2))
     if standard is not None:
-        return drawn_from_pair(lambda both: shares(standard(both), low, high), _beta_slopes, both)
+        return _drawn_beta(lambda both: shares(standard(both), low, high), both)
     return torch.sigmoid(beta_logit(dist.concentration1, dist.concentration0, noise)).clamp(low, high)
 
 
@@ -52,7 +53,7 @@ def fisher_snedecor(dist: FisherSnedecor, noise: BoundNoise) -> Tensor:
             x, y = standard(torch.stack((df1, df2), -1).div_(2)).unbind(-1)
             return x.mul(df2).div_(y.mul(df1))
 
-        return drawn(draw, _fisher_snedecor_slopes, dist.df1, dist.df2)
+        return _drawn_fisher_snedecor(draw, dist.df1, dist.df2)
     return exp_in_range(beta_logit(dist.df1 / 2, dist.df2 / 2, noise) + (dist.df2 / dist.df1).log())
 
 
@@ -79,3 +80,7 @@ def _fisher_snedecor_slopes(f: Tensor, parameters: Sequence[Tensor], needed: Seq
         None if slope is None else f * (slope / 2 - sign / df)
         for slope, sign, df in zip(slopes, (1, -1), parameters, strict=True)
     ]
+
+
+_drawn_beta = DrawnFromPair(_beta_slopes, beta_flows)
+_drawn_fisher_snedecor = Drawn(_fisher_snedecor_slopes)

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.distributions import Chi2, Gamma, InverseGamma
 
-from reparam.kernels.elementwise import gamma_flows
-from reparam.kernels.implicit import drawn
+from reparam.kernels.flows import gamma_flows
+from reparam.kernels.implicit import Drawn
 from reparam.noise import BoundNoise
 from reparam.pathwise._log_gamma import log_gamma, moderate_gamma
 from reparam.pathwise._precision import rounded_once
@@ -31,9 +31,7 @@ def gamma(dist: Gamma, noise: BoundNoise) -> Tensor:
     standard = moderate_gamma(noise, dist.concentration)
     if standard is None:
         return exp_in_range(log_gamma(dist.concentration, noise) - dist.rate.log())
-    return drawn(
-        lambda a, rate: standard(a).div_(rate), _gamma_slopes, dist.concentration, dist.rate, flows=gamma_flows
-    )
+    return _drawn_gamma(lambda a, rate: standard(a).div_(rate), dist.concentration, dist.rate)
 
 
 @register(Chi2, kind="implicit", parameters=("df",), reference=_IMPLICIT)
@@ -43,7 +41,7 @@ def chi2(dist: Chi2, noise: BoundNoise) -> Tensor:
     standard = moderate_gamma(noise, dist.concentration)
     if standard is None:
         return exp_in_range(log_gamma(dist.concentration, noise) + math.log(2))
-    return drawn(lambda a: (x := standard(a)).add_(x), _chi2_slope, dist.concentration)
+    return _drawn_chi2(lambda a: (x := standard(a)).add_(x), dist.concentration)
 
 
 @register(InverseGamma, kind="implicit", reference=_IMPLICIT)
@@ -53,7 +51,7 @@ def inverse_gamma(dist: InverseGamma, noise: BoundNoise) -> Tensor:
     standard = moderate_gamma(noise, dist.concentration)
     if standard is None:
         return exp_in_range(dist.rate.log() - log_gamma(dist.concentration, noise))
-    return drawn(lambda a, rate: rate / standard(a), _inverse_gamma_slopes, dist.concentration, dist.rate)
+    return _drawn_inverse_gamma(lambda a, rate: rate / standard(a), dist.concentration, dist.rate)
 
 
 # One derivative for the whole sample, the scale included: a node of autograd costs as much as sixty-four Gammas.
@@ -72,3 +70,8 @@ def _inverse_gamma_slopes(y: Tensor, parameters: Sequence[Tensor], needed: Seque
     a, rate = parameters
     x = rate / y
     return [-y * gamma_dx_dconcentration(a, x) / x if needed[0] else None, y / rate if needed[1] else None]
+
+
+_drawn_gamma = Drawn(_gamma_slopes, gamma_flows)
+_drawn_chi2 = Drawn(_chi2_slope)
+_drawn_inverse_gamma = Drawn(_inverse_gamma_slopes)

@@ -153,7 +153,7 @@ def draw(dist: Distribution, source: NoiseSource, sample_shape: torch.Size) -> T
     if entry is None or entry.rule is None:
         raise no_gradient(dist)
     like = _parameter_like(dist, entry.row.parameters)
-    shape = dist._batch_shape + dist._event_shape
+    shape = dist._batch_shape + dist._event_shape if dist._event_shape else dist._batch_shape
     if sample_shape:
         shape = sample_shape + shape
     return entry.rule(dist, BoundNoise(source, shape, sample_shape, like))
@@ -176,25 +176,32 @@ def _parameter_like(dist: Distribution, names: Sequence[str]) -> Tensor:
         if first is None:
             first = value
             if not value.is_floating_point():
-                raise InvalidArgument(
-                    f"{type(dist).__name__}: parameters must be floating point, or no gradient can reach them",
-                    received=f"{name} of {value.dtype}",
-                    instead=f"{name}.to(torch.get_default_dtype())",
-                )
-        elif value.dtype != first.dtype or value.device != first.device:
-            raise InvalidArgument(
-                f"{type(dist).__name__}: parameters must share one dtype and one device",
-                received=", ".join(
-                    f"{n} of {v.dtype} on {v.device}" for n in names if isinstance(v := held.get(n), Tensor)
-                ),
-                instead="convert them before building the distribution",
-            )
+                raise _not_floating(dist, name, value)
+        elif value.dtype is not first.dtype or value.device != first.device:
+            raise _mixed(dist, names)
     if first is not None:
         return first
     for part in wrapped(dist):
         return parameter_like(part)
     own = next((v for v in held.values() if isinstance(v, Tensor) and v.is_floating_point()), None)
     return torch.empty(()) if own is None else own
+
+
+def _not_floating(dist: Distribution, name: str, value: Tensor) -> InvalidArgument:
+    return InvalidArgument(
+        f"{type(dist).__name__}: parameters must be floating point, or no gradient can reach them",
+        received=f"{name} of {value.dtype}",
+        instead=f"{name}.to(torch.get_default_dtype())",
+    )
+
+
+def _mixed(dist: Distribution, names: Sequence[str]) -> InvalidArgument:
+    held = [(name, dist.__dict__.get(name)) for name in names]
+    return InvalidArgument(
+        f"{type(dist).__name__}: parameters must share one dtype and one device",
+        received=", ".join(f"{n} of {v.dtype} on {v.device}" for n, v in held if isinstance(v, Tensor)),
+        instead="convert them before building the distribution",
+    )
 
 
 def _constraint_names(cls: type[Distribution]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import StudentT
 
-from reparam.kernels.implicit import attach, drawn
+from reparam.kernels.implicit import Drawn, attach
 from reparam.noise import BoundNoise
 from reparam.pathwise._log_gamma import draw_log_gamma, moderate_gamma
 from reparam.pathwise._precision import rounded_once
@@ -32,7 +32,7 @@ def student_t(dist: StudentT, noise: BoundNoise) -> Tensor:
     standard = moderate_gamma(noise, dist.df, floor=1.0)
     if standard is not None:
         halved = _HALF[dist.df.dtype]
-        t = drawn(lambda df: (k := df * halved).div(standard(k)).sqrt_().mul_(z), _slope_of_t, dist.df)
+        t = _drawn_t(lambda df: (k := df * halved).div(standard(k)).sqrt_().mul_(z), dist.df)
         return torch.addcmul(dist.loc, dist.scale, t)
     k = dist.df.detach() / 2
     # A normal is exactly 0 once in twenty million float32 draws; its sign keeps the sample at the centre.
@@ -43,6 +43,9 @@ def student_t(dist: StudentT, noise: BoundNoise) -> Tensor:
 
 def _slope_of_t(t: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> tuple[Tensor]:
     return (student_t_dx_ddf(parameters[0], t),)
+
+
+_drawn_t = Drawn(_slope_of_t)
 
 
 def _slope(log_t: Tensor, parameters: Sequence[Tensor], needed: Sequence[bool]) -> tuple[Tensor]:
