@@ -15,21 +15,33 @@ template <class T> constexpr T NOT_A_NUMBER = T(__builtin_nan(""));
 // 1.5 * 2^MANTISSA: adding it rounds to an integer, which then stands in the low bits.
 template <class T> constexpr T ROUNDER = T(1.5) * T(uint64_t(1) << BitsOf<T>::MANTISSA);
 
-// log x of a positive normal number; to about one rounding.
-template <class T> inline V<T> log_normal_range(V<T> x, V<T> scale_exponent = V<T>{}) {
+// log x of positive normal numbers, to about one rounding: several vectors side by side, since the sums of one alone
+// would wait for each other.
+template <class T, int COUNT> inline void log_normal_range(const V<T> (&x)[COUNT], V<T> (&y)[COUNT], V<T> scale = V<T>{}) {
   using B = BitsOf<T>;
   using Int = typename B::Int;
   // x = 2^k m with m in [sqrt(1/2), sqrt(2)).
   constexpr Int SQRT_HALF = sizeof(T) == 4 ? Int(0x3f3504f3) : Int(0x3fe6a09e667f3bcd);
-  const Mask<T> bits = bit_cast<Mask<T>>(x) - SQRT_HALF;
-  const Mask<T> k = bits >> B::MANTISSA;
-  const V<T> m = bit_cast<V<T>>(bit_cast<Mask<T>>(x) - (k << B::MANTISSA));
-  const V<T> exponent = bit_cast<V<T>>(k + bit_cast<Mask<T>>(splat(ROUNDER<T>))) - ROUNDER<T> + scale_exponent;
-  const V<T> f = m - T(1), s = f / (m + T(1)), z = s * s;
+  V<T> exponent[COUNT], f[COUNT], s[COUNT], z[COUNT], remainder[COUNT];
+  for (int i = 0; i < COUNT; i++) {
+    const Mask<T> k = (bit_cast<Mask<T>>(x[i]) - SQRT_HALF) >> B::MANTISSA;
+    f[i] = bit_cast<V<T>>(bit_cast<Mask<T>>(x[i]) - (k << B::MANTISSA)) - T(1);
+    exponent[i] = bit_cast<V<T>>(k + bit_cast<Mask<T>>(splat(ROUNDER<T>))) - ROUNDER<T> + scale;
+  }
   // log m = 2 s + s z R(z), and 2 s = f - s f, of which f is exact.
-  const V<T> remainder = z * horner2(Elementary<T>::LOG, z);
-  const V<T> low = fma(exponent, splat(LN2_LOW<T>), s * (remainder - f));
-  return fma(exponent, splat(LN2_HIGH<T>), f) + low;
+  for (int i = 0; i < COUNT; i++) s[i] = f[i] / ((f[i] + T(1)) + T(1)), z[i] = s[i] * s[i];
+  horner_chains<2>(Elementary<T>::LOG, z, remainder);
+  for (int i = 0; i < COUNT; i++) {
+    const V<T> low = fma(exponent[i], splat(LN2_LOW<T>), s[i] * (z[i] * remainder[i] - f[i]));
+    y[i] = fma(exponent[i], splat(LN2_HIGH<T>), f[i]) + low;
+  }
+}
+
+template <class T> inline V<T> log_normal_range(V<T> x, V<T> scale_exponent = V<T>{}) {
+  const V<T> in[] = {x};
+  V<T> out[1];
+  log_normal_range<T>(in, out, scale_exponent);
+  return out[0];
 }
 
 // log x for every x: -inf at 0, inf at inf, NaN below 0; subnormal numbers too.

@@ -48,46 +48,80 @@ template <class T> inline V<T> exponential(const Cell<T> &c) {
 }
 
 // The centred number times a function of w = -log(1 - centred^2): a polynomial in w, and in log w far out.
-template <class T> inline V<T> normal(const Cell<T> &c) {
+template <class T, int COUNT> inline void normal(const Cell<T> (&c)[COUNT], V<T> (&x)[COUNT]) {
   using E = Elementary<T>;
-  const V<T> w = -log_normal_range<T>(T(4) * c.tail * (T(1) - c.tail));
-  V<T> ratio = horner_chains<sizeof(T) == 4 ? 2 : 4>(E::NORMAL_CENTRE, w - E::NORMAL_BOUND / 2);
-  const Mask<T> far = w > E::NORMAL_BOUND;
-  if (__builtin_expect(any(far), 0)) {
-    const V<T> depth = log_normal_range<T>(far ? w : splat(E::NORMAL_BOUND)) - E::NORMAL_TAIL_MIDDLE;
-    ratio = far ? horner2(E::NORMAL_TAIL, depth) : ratio;
+  V<T> w[COUNT], shifted[COUNT];
+  Mask<T> any_far{};
+  for (int i = 0; i < COUNT; i++) w[i] = T(4) * c[i].tail * (T(1) - c[i].tail);
+  log_normal_range<T>(w, w);
+  for (int i = 0; i < COUNT; i++) {
+    w[i] = -w[i];
+    shifted[i] = w[i] - E::NORMAL_BOUND / 2;
+    any_far |= w[i] > E::NORMAL_BOUND;
   }
-  return c.centred * ratio;
+  horner_chains<sizeof(T) == 4 ? 2 : 4>(E::NORMAL_CENTRE, shifted, x);
+  if (__builtin_expect(any(any_far), 0)) {
+    for (int i = 0; i < COUNT; i++) {
+      const Mask<T> far = w[i] > E::NORMAL_BOUND;
+      const V<T> depth = log_normal_range<T>(far ? w[i] : splat(E::NORMAL_BOUND)) - E::NORMAL_TAIL_MIDDLE;
+      x[i] = far ? horner2(E::NORMAL_TAIL, depth) : x[i];
+    }
+  }
+  for (int i = 0; i < COUNT; i++) x[i] = c[i].centred * x[i];
+}
+
+template <class T> inline V<T> normal(const Cell<T> &c) {
+  const Cell<T> in[] = {c};
+  V<T> out[1];
+  normal<T>(in, out);
+  return out[0];
 }
 
 template <class T> using Bits = V<typename BitsOf<T>::UInt>;
 
-// f(cell, position) over the numbers [begin, end) of a stream; f stores what it makes of LANES<T> cells at a time.
+// f(cells, position) over the numbers [begin, end) of a stream; f stores what it makes of ABREAST vectors of cells.
+constexpr int ABREAST = 2;
 template <class T, class F> inline void over_cells(const Stream &stream, int64_t begin, int64_t end, F f) {
-  alignas(64) uint32_t buffer[BLOCK * WORDS<T> + BYTES / 4];
+  alignas(64) uint32_t buffer[BLOCK * WORDS<T> + ABREAST * BYTES / 4];
   const Source source(stream, WORDS<T>);
   const int64_t n = end - begin;
   words(source, WORDS<T>, begin, end, buffer);
   const typename BitsOf<T>::UInt *pairs = reinterpret_cast<const typename BitsOf<T>::UInt *>(buffer);
-  std::memset(buffer + n * WORDS<T>, 0x55, BYTES);
-  for (int64_t i = 0; i < n; i += LANES<T>) {
-    Bits<T> bits;
-    std::memcpy(&bits, pairs + i, BYTES);
-    f(cell(bits), i);
+  std::memset(buffer + n * WORDS<T>, 0x55, ABREAST * BYTES);
+  for (int64_t i = 0; i < n; i += ABREAST * LANES<T>) {
+    Cell<T> cells[ABREAST];
+    for (int k = 0; k < ABREAST; k++) {
+      Bits<T> bits;
+      std::memcpy(&bits, pairs + i + k * LANES<T>, BYTES);
+      cells[k] = cell(bits);
+    }
+    f(cells, i);
   }
 }
 
 template <class T> inline void store_up_to(T *out, int64_t i, int64_t n, V<T> v) {
   if (i + LANES<T> <= n)
     store(out + i, v);
-  else
+  else if (i < n)
     store_first(out + i, v, n - i);
 }
 
-#define REPARAM_LAW(law)                                                                              \
-  template <class T> void law##_noise(const Stream &stream, int64_t begin, int64_t end, T *out) {    \
-    over_cells<T>(stream, begin, end,                                                                 \
-                  [=](const Cell<T> &c, int64_t i) { store_up_to(out, i, end - begin, law(c)); });   \
+template <class T> using Made = V<T>[ABREAST];
+
+template <class T> inline void uniform(const Cell<T> (&c)[ABREAST], Made<T> &x) {
+  for (int k = 0; k < ABREAST; k++) x[k] = uniform(c[k]);
+}
+template <class T> inline void exponential(const Cell<T> (&c)[ABREAST], Made<T> &x) {
+  for (int k = 0; k < ABREAST; k++) x[k] = exponential(c[k]);
+}
+
+#define REPARAM_LAW(law)                                                                           \
+  template <class T> void law##_noise(const Stream &stream, int64_t begin, int64_t end, T *out) { \
+    over_cells<T>(stream, begin, end, [=](const Cell<T>(&c)[ABREAST], int64_t i) {                 \
+      Made<T> x;                                                                                   \
+      law<T>(c, x);                                                                                \
+      for (int k = 0; k < ABREAST; k++) store_up_to(out, i + k * LANES<T>, end - begin, x[k]);     \
+    });                                                                                            \
   }
 REPARAM_LAW(uniform)
 REPARAM_LAW(normal)
@@ -98,10 +132,20 @@ REPARAM_LAW(exponential)
 template <class T>
 void scaled_normal(const Stream &stream, int64_t begin, int64_t end, const T *loc, const T *scale, T *out) {
   const int64_t n = end - begin;
-  over_cells<T>(stream, begin, end, [=](const Cell<T> &c, int64_t i) {
-    const bool whole = i + LANES<T> <= n;
-    const V<T> moved = normal(c) * (whole ? load(scale + i) : load_first(scale + i, n - i));
-    store_up_to(out, i, n, loc ? (whole ? load(loc + i) : load_first(loc + i, n - i)) + moved : moved);
+  const auto moved = [=](V<T> x, int64_t i, auto read) {
+    const V<T> by = x * read(scale + i);
+    return loc ? read(loc + i) + by : by;
+  };
+  over_cells<T>(stream, begin, end, [=](const Cell<T>(&c)[ABREAST], int64_t at) {
+    Made<T> x;
+    normal<T>(c, x);
+    for (int k = 0; k < ABREAST; k++) {
+      const int64_t i = at + k * LANES<T>;
+      if (i + LANES<T> <= n)
+        store(out + i, moved(x[k], i, [](const T *p) { return load(p); }));
+      else if (i < n)
+        store_first(out + i, moved(x[k], i, [=](const T *p) { return load_first(p, n - i); }), n - i);
+    }
   });
 }
 

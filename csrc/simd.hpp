@@ -189,20 +189,31 @@ template <class T, int N> inline V<T> horner(const T (&c)[N], V<T> x) {
   return y;
 }
 
-// The same in CHAINS interleaved chains, each as much shorter: for long polynomials, where latency is what counts.
-template <int CHAINS, class T, int N> inline V<T> horner_chains(const T (&c)[N], V<T> x) {
+// The same in CHAINS interleaved chains, each as much shorter, for several x side by side: for long polynomials, where
+// latency is what counts.
+template <int CHAINS, class T, int N, int COUNT>
+inline void horner_chains(const T (&c)[N], const V<T> (&x)[COUNT], V<T> (&y)[COUNT]) {
   static_assert(N >= CHAINS);
-  V<T> step = x;
-  for (int i = 1; i < CHAINS; i++) step = step * x;
-  V<T> chain[CHAINS];
+  V<T> step[COUNT], chain[CHAINS][COUNT];
+  for (int j = 0; j < COUNT; j++) step[j] = x[j];
+  for (int i = 1; i < CHAINS; i++)
+    for (int j = 0; j < COUNT; j++) step[j] = step[j] * x[j];
   for (int k = 0; k < CHAINS; k++) {
     const int top = k + (N - 1 - k) / CHAINS * CHAINS;
-    chain[k] = splat(c[top]);
-    for (int i = top - CHAINS; i >= 0; i -= CHAINS) chain[k] = fma(chain[k], step, c[i]);
+    for (int j = 0; j < COUNT; j++) chain[k][j] = splat(c[top]);
+    for (int i = top - CHAINS; i >= 0; i -= CHAINS)
+      for (int j = 0; j < COUNT; j++) chain[k][j] = fma(chain[k][j], step[j], c[i]);
   }
-  V<T> y = chain[CHAINS - 1];
-  for (int k = CHAINS - 2; k >= 0; k--) y = fma(y, x, chain[k]);
-  return y;
+  for (int j = 0; j < COUNT; j++) {
+    y[j] = chain[CHAINS - 1][j];
+    for (int k = CHAINS - 2; k >= 0; k--) y[j] = fma(y[j], x[j], chain[k][j]);
+  }
+}
+template <int CHAINS, class T, int N> inline V<T> horner_chains(const T (&c)[N], V<T> x) {
+  const V<T> in[] = {x};
+  V<T> out[1];
+  horner_chains<CHAINS>(c, in, out);
+  return out[0];
 }
 template <class T, int N> inline V<T> horner2(const T (&c)[N], V<T> x) { return horner_chains<2>(c, x); }
 template <class T, int N> inline V<T> horner4(const T (&c)[N], V<T> x) { return horner_chains<4>(c, x); }
