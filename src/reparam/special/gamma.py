@@ -2,18 +2,21 @@ r"""The incomplete Gamma functions, their inverses, and the pathwise derivatives
 
 Reference implementations in torch operations: one 40-point quadrature (see :mod:`reparam.special._gamma_core`), no
 branches on data, and no custom derivative, so that ``torch.compile``, ``torch.func`` and forward mode see ordinary
-operations and every order of derivative is the derivative of the same accurate integral.
+operations and every order of derivative is the derivative of the same accurate integral. Where a pathwise derivative is
+wanted as a number alone, the polynomials of the kernels' table take its place (:mod:`reparam.special._gamma_charts`).
 """
 
 from __future__ import annotations
 
 import functools
+import importlib
 
 import torch
 from torch import Tensor
 
 from reparam.errors import InvalidArgument
 from reparam.special import _gamma_core as core
+from reparam.special import _regions
 from reparam.special._dtypes import LEAST_SHAPE
 from reparam.special._gamma_inverse import log_quantile_ratio
 from reparam.special._native import native_value
@@ -180,7 +183,7 @@ def gamma_dx_dconcentration(a: Tensor | float, x: Tensor | float) -> Tensor:
     a, x = _poison((a >= LEAST_SHAPE) & (a < torch.inf) & (x >= 0), a, x)
     inner = (x > 0) & (x < torch.inf)
     safe_a, safe_x = torch.where(inner, a, 1.0), torch.where(inner, x, 1.0)
-    g = safe_x * core.dlogx_dconcentration(safe_a, _log_ratio(safe_a, safe_x))
+    g = safe_x * _dlogx(safe_a, _log_ratio(safe_a, safe_x))
     # The square root has g's value and g's slope at both ends of the support.
     g = torch.where(inner, g, torch.sqrt(torch.where(inner, 1.0, x)))
     return g.to(dtype)
@@ -222,9 +225,17 @@ def gamma_dlogx_dconcentration(a: Tensor | float, log_x: Tensor | float) -> Tens
     a, log_x = _poison((a >= LEAST_SHAPE) & (a < torch.inf) & ~torch.isnan(log_x), a, log_x)
     inner = torch.isfinite(log_x)
     safe_a = torch.where(inner, a, 1.0)
-    h = core.dlogx_dconcentration(safe_a, torch.where(inner, log_x, 0.0) - torch.log(safe_a))
+    h = _dlogx(safe_a, torch.where(inner, log_x, 0.0) - torch.log(safe_a))
     h = torch.where(inner, h, torch.relu(-torch.where(inner, 0.0, log_x)))
     return h.to(dtype)
+
+
+def _dlogx(a: Tensor, mu: Tensor) -> Tensor:
+    """By the kernels' tables where a value is all that is asked for, else by the integral."""
+    if _regions.visible(a, mu):
+        charts = importlib.import_module("reparam.special._gamma_charts")  # needless where there are kernels
+        return charts.dlogx_dconcentration(a, mu)
+    return core.dlogx_dconcentration(a, mu)
 
 
 def _regularised(a: Tensor | float, x: Tensor | float, *, complement: bool) -> Tensor:
