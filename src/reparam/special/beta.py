@@ -17,10 +17,9 @@ import torch
 from torch import Tensor
 
 from reparam.special import _regions
-from reparam.special._beta_inputs import as_float64, poisoned
+from reparam.special._arguments import LEAST_SHAPE, as_float64, poisoned
 from reparam.special._beta_pieces import digamma_difference
 from reparam.special._beta_tail import dlogit_dconcentration1, nearer_tail
-from reparam.special._dtypes import LEAST_SHAPE
 from reparam.special._native import native_value
 
 
@@ -42,7 +41,7 @@ def betainc(a: Tensor | float, b: Tensor | float, x: Tensor | float) -> Tensor:
     are the limits: 0 in a and b, the density in x.
 
     Raises:
-        InvalidArgument: an argument is complex, or the shapes do not broadcast.
+        InvalidArgument: an argument is complex, the shapes do not broadcast, or the devices differ.
 
     References:
         Didonato and Morris, "Algorithm 708: significant digit computation of the incomplete beta function ratios",
@@ -90,7 +89,7 @@ def beta_dx_dconcentration1(a: Tensor | float, b: Tensor | float, x: Tensor | fl
     points of `benchmarks/second_derivatives.py`. At x = 0 the slope in x is ∞.
 
     Raises:
-        InvalidArgument: an argument is complex, or the shapes do not broadcast.
+        InvalidArgument: an argument is complex, the shapes do not broadcast, or the devices differ.
 
     References:
         Figurnov, Mohamed and Mnih, "Implicit reparameterization gradients", NeurIPS, 2018. Jankowiak and Obermeyer,
@@ -165,7 +164,7 @@ def beta_dlogit_dconcentration1(a: Tensor | float, b: Tensor | float, logit_x: T
     .. math:: \frac{\partial}{\partial u} \frac{du}{da} = \psi(a) - \psi(a + b) - \log x - (a - (a + b) x) \frac{du}{da}
 
     Raises:
-        InvalidArgument: an argument is complex, or the shapes do not broadcast.
+        InvalidArgument: an argument is complex, the shapes do not broadcast, or the devices differ.
 
     References:
         Figurnov, Mohamed and Mnih, "Implicit reparameterization gradients", NeurIPS, 2018.
