@@ -46,6 +46,10 @@ TWINS = {
         triton_quadrature.kernel,
         {**triton_quadrature.constants(triton_von_mises.anywhere, F32), "whole": (False, True)},
     ),
+    "noise": (
+        triton_noise.kernel,
+        {**triton_noise.constants(F32), "law": 1, "shared": False, "scaled": True, "moved": True, "counters": 256},
+    ),
     "sampler": (
         triton_gamma_sampler.kernel,
         {**triton_noise.constants(F32), "block": 256, "whole": True, "in_log": True},

@@ -27,6 +27,9 @@ def check(shape: tuple[int, ...], dtype: torch.dtype, first: int) -> None:
     normal = QuantileStream.normal(noise.bind(torch.Size()), shape, dtype, CPU)
     triton_noise.fill(1, out, words, length)
     torch.testing.assert_close(out, normal, rtol=16 * eps, atol=2 * eps)
+    exponential = QuantileStream.exponential(noise.bind(torch.Size()), shape, dtype, CPU)
+    triton_noise.fill(2, out, words, length)
+    torch.testing.assert_close(out, exponential, rtol=4 * eps, atol=0)
     if len(shape) == 2:
         check_scaled(normal.contiguous(), words, length)
 

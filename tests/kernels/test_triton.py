@@ -38,7 +38,7 @@ def test_the_twins_give_the_same_numbers_in_the_interpreter(script: str):
 
 @needs_triton
 def test_the_twins_compile_for_a_gpu(tmp_path):
-    names = "gamma", "beta", "student_t", "von_mises", "sampler"
+    names = "gamma", "beta", "student_t", "von_mises", "noise", "sampler"
     printed = alone("compiled_twins.py", *names, TRITON_CACHE_DIR=str(tmp_path), TRITON_INTERPRET="0")
     assert printed.split() == ["compiled"] * len(names), printed
 
@@ -55,7 +55,7 @@ def test_info_says_what_serves_cuda():
 
 def test_what_no_twin_serves_is_the_references():
     cuda, step = torch.device("cuda"), torch.tensor(1, device="meta")
-    assert not kernels.serves("exponential", torch.float32, cuda, 0, 0)
+    assert not kernels.serves("poisson", torch.float32, cuda, 0, 0)
     assert not kernels.serves("normal", torch.bfloat16, cuda, 0, 0)
     assert not kernels.serves("normal", torch.float32, cuda, step, 0)
     assert not kernels.serves("normal", torch.float32, cuda, 0, torch.arange(3))
@@ -68,7 +68,7 @@ def test_what_no_twin_serves_is_the_references():
 @pytest.mark.parametrize("shape", [(100_000,), (300, 301)])
 def test_a_gpu_draws_the_numbers_of_the_cpu(shape: tuple[int, ...], dtype: torch.dtype):
     device, eps = torch.device("cuda"), torch.finfo(dtype).eps
-    for law in ("uniform", "normal"):
+    for law in twins.LAWS:
         drawn = getattr(Philox(3).bind(torch.Size()), law)(shape, dtype, device).cpu()
         exact = getattr(QuantileStream, law)(Philox(3).bind(torch.Size()), shape, dtype, torch.device("cpu"))
         torch.testing.assert_close(drawn, exact, rtol=0 if law == "uniform" else 16 * eps, atol=2 * eps)

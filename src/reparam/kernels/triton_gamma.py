@@ -136,6 +136,83 @@ def _far(a, x, log_x, rule, points: tl.constexpr, series: tl.constexpr, in_log: 
 
 
 @triton.jit
+def _located(a, u, log_range: tl.constexpr, in_log: tl.constexpr):
+    # x and log x; where the derivative is a number to be computed, and what it is elsewhere.
+    if in_log:
+        log_x, x = u, tl.exp(tl.minimum(tl.maximum(u, -log_range), log_range))
+        shaped = (a > 0) & (a < float("inf")) & (u == u)
+        inner, end = shaped & (tl.abs(u) < float("inf")), tl.maximum(-u, 0.0)
+    else:
+        log_x, x = tl.log(u), u
+        shaped = (a > 0) & (a < float("inf")) & (u >= 0)
+        inner, end = shaped & (u > 0) & (u < float("inf")), u
+    return x, log_x, inner, tl.where(shaped, end, float("nan"))
+
+
+@triton.jit
+def _by_chart(
+    a,
+    x,
+    log_x,
+    at,
+    relative: tl.constexpr,
+    lengths: tl.constexpr,
+    layers: tl.constexpr,
+    layer: tl.constexpr,
+    in_log: tl.constexpr,
+):
+    if relative:
+        ratio = log_x - tl.log(a) if in_log else tl.log(x / a)
+        h = _chart(at, 1.0 / a, ratio, lengths, layers, layer) / (a + x)
+        value = h if in_log else x * h
+    else:
+        slope = _chart(at, a, log_x, lengths, layers, layer) / (a * (a + 1) * (a + 2))
+        value = slope / x if in_log else slope
+    return value
+
+
+@triton.jit
+def _by_regions(
+    a,
+    x,
+    log_x,
+    inner,
+    result,
+    table,
+    rule,
+    charts: tl.constexpr,
+    lengths: tl.constexpr,
+    layers: tl.constexpr,
+    count: tl.constexpr,
+    limits: tl.constexpr,
+    series: tl.constexpr,
+    points: tl.constexpr,
+    in_log: tl.constexpr,
+):
+    left = inner & (x >= limits[0]) & (a >= limits[0]) & (a <= limits[1])
+    here = left & (x < 0.1 * a + 0.6)
+    done = here
+    if tl.max(here.to(tl.int32), 0) > 0:
+        h = _by_recurrence(a, x, log_x, limits[3], series, limits[4])
+        result = tl.where(here, h if in_log else x * h, result)
+    left = left & ~here
+    for k in tl.static_range(count):
+        unit = a if charts[7 * k] else a * 0.0 + 1.0
+        here = left & (a >= charts[7 * k + 1]) & (a < charts[7 * k + 2])
+        here = here & (x > charts[7 * k + 3] * unit) & (x <= charts[7 * k + 4] * unit)
+        done = done | here
+        if tl.max(here.to(tl.int32), 0) > 0:
+            at = table + charts[7 * k + 5]
+            value = _by_chart(a, x, log_x, at, charts[7 * k], lengths, layers, charts[7 * k + 6], in_log)
+            result = tl.where(here, value, result)
+    here = inner & ~done
+    if tl.max(here.to(tl.int32), 0) > 0:
+        value = _far(tl.where(here, a, 1.0), tl.where(here, x, 1.0), log_x, rule, points, series, in_log)
+        result = tl.where(here, value.to(result.dtype), result)
+    return result
+
+
+@triton.jit
 def kernel(
     out,
     concentration,
@@ -161,46 +238,10 @@ def kernel(
     valid = i < n
     a = periodic(concentration, concentration_period, i, valid, whole[0])
     u = periodic(variate, variate_period, i, valid, whole[1])
-    if in_log:
-        log_x = u
-        x = tl.exp(tl.minimum(tl.maximum(u, -limits[2]), limits[2]))
-        shaped = (a > 0) & (a < float("inf")) & (u == u)
-        inner = shaped & (tl.abs(u) < float("inf"))
-        end = tl.maximum(-u, 0.0)
-    else:
-        x = u
-        log_x = tl.log(x)
-        shaped = (a > 0) & (a < float("inf")) & (x >= 0)
-        inner = shaped & (x > 0) & (x < float("inf"))
-        end = x
-    result = tl.where(shaped, end, float("nan"))
-    left = inner & (x >= limits[0]) & (a >= limits[0]) & (a <= limits[1])
-    here = left & (x < 0.1 * a + 0.6)
-    done = here
-    if tl.max(here.to(tl.int32), 0) > 0:
-        h = _by_recurrence(a, x, log_x, limits[3], series, limits[4])
-        result = tl.where(here, h if in_log else x * h, result)
-    left = left & ~here
-    for k in tl.static_range(count):
-        unit = a if charts[7 * k] else a * 0.0 + 1.0
-        here = left & (a >= charts[7 * k + 1]) & (a < charts[7 * k + 2])
-        here = here & (x > charts[7 * k + 3] * unit) & (x <= charts[7 * k + 4] * unit)
-        done = done | here
-        if tl.max(here.to(tl.int32), 0) > 0:
-            at = table + charts[7 * k + 5]
-            if charts[7 * k]:
-                ratio = log_x - tl.log(a) if in_log else tl.log(x / a)
-                h = _chart(at, 1.0 / a, ratio, lengths, layers, charts[7 * k + 6]) / (a + x)
-                value = h if in_log else x * h
-            else:
-                slope = _chart(at, a, log_x, lengths, layers, charts[7 * k + 6]) / (a * (a + 1) * (a + 2))
-                value = slope / x if in_log else slope
-            result = tl.where(here, value, result)
-    here = inner & ~done
-    if tl.max(here.to(tl.int32), 0) > 0:
-        value = _far(tl.where(here, a, 1.0), tl.where(here, x, 1.0), log_x, rule, points, series, in_log)
-        result = tl.where(here, value.to(result.dtype), result)
-    tl.store(out + i, result, mask=valid)
+    x, log_x, inner, end = _located(a, u, limits[2], in_log)
+    point = (a, x, log_x, inner, end)
+    value = _by_regions(*point, table, rule, charts, lengths, layers, count, limits, series, points, in_log)
+    tl.store(out + i, value, mask=valid)
 
 
 @functools.cache

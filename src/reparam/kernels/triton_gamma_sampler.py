@@ -13,7 +13,7 @@ from torch import Tensor
 
 from reparam.kernels import memory, triton_noise
 from reparam.kernels.triton_math import log1p, periodic
-from reparam.kernels.triton_noise import narrow_cell, one, philox, wide_cell
+from reparam.kernels.triton_noise import exponential, narrow_cell, one, philox, wide_cell
 
 _BLOCK = 256
 
@@ -52,14 +52,6 @@ def _attempt(a, normal_cell, uniform_cell, table, sizes: tl.constexpr, epsilon: 
 
 
 @triton.jit
-def _exponential(cell):
-    # -log(tail) in the upper half; -log1p(-tail) in the lower, with what 1 - tail has lost put back.
-    rest = tl.where(cell[2], cell[0], 1 - cell[0])
-    lost = tl.where(cell[2], 0.0, (1 - rest) - cell[0])
-    return -(tl.log(rest) + lost / rest)
-
-
-@triton.jit
 def kernel(
     out,
     concentration,
@@ -94,7 +86,7 @@ def kernel(
         attempt += 1
     # G(a) = G(a + 1) U^(1/a) for a < 1 (Stuart, 1962).
     cell, _ = _candidates(i, c0, c1, step, tag, seed, i * 0 - 1, wide)
-    log_boost = tl.where(a < 1, -_exponential(cell) / a, 0.0)
+    log_boost = tl.where(a < 1, -exponential(cell[0], cell[2]) / a, 0.0)
     value = tl.log(value) + log_boost if in_log else value * tl.exp(log_boost)
     tl.store(out + i, value, mask=valid)
 

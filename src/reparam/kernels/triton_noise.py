@@ -64,13 +64,24 @@ def wide_cell(high, low):
 
 
 @triton.jit
+def exponential(tail, upper):
+    """A standard exponential number from a cell."""
+    # -log(tail) in the upper half; -log1p(-tail) in the lower, with what 1 - tail has lost put back.
+    rest = tl.where(upper, tail, 1 - tail)
+    lost = tl.where(upper, 0.0, (1 - rest) - tail)
+    return -(tl.log(rest) + lost / rest)
+
+
+@triton.jit
 def one(tail, centred, upper, table, law: tl.constexpr, sizes: tl.constexpr, epsilon: tl.constexpr):
-    """A uniform number (law 0) or a normal one from a cell."""
+    """A number of a law from a cell: 0 uniform, 1 normal, 2 exponential."""
     if law == 0:
         u = tl.where(upper, 1 - tail, tail)
         value = tl.minimum(tl.maximum(u, epsilon / 4), 1 - epsilon / 2)
-    else:
+    elif law == 1:
         value = _normal(tail, centred, table, sizes[0], sizes[1], sizes[2], sizes[3])
+    else:
+        value = exponential(tail, upper)
     return value
 
 
@@ -84,7 +95,30 @@ def _put(out, loc, scale, at, value, valid, scaled: tl.constexpr, moved: tl.cons
 
 
 @triton.jit
-def _kernel(
+def _places(q, n, length, first_row, per: tl.constexpr, shared: tl.constexpr):
+    # The first two words of counter q; and of its words the number of the first in its row, where the row begins in the
+    # draw, and how many words it has.
+    row_words = length * per
+    if shared:
+        # Rows of one or two words, their counters running on from the first row's part of its own.
+        start = first_row * row_words
+        c0 = q * 0
+        c1 = (start // 4 + q) % (row_words << 30)
+        word = 4 * q - start % 4
+        origin, limit = word * 0, word * 0 + n * per
+    else:
+        a_row = (row_words + 3) // 4
+        row = q // a_row
+        c0 = q % a_row
+        c1 = first_row + row
+        word = 4 * c0
+        origin = row * length
+        limit = tl.where(origin < n, word * 0 + row_words, 0)
+    return c0, c1, word, origin, limit
+
+
+@triton.jit
+def kernel(
     out,
     loc,
     scale,
@@ -105,24 +139,9 @@ def _kernel(
     epsilon: tl.constexpr,
     counters: tl.constexpr,
 ):
-    per: tl.constexpr = 2 if wide else 1
+    """One program: the numbers of `counters` counters."""
     q = tl.program_id(0).to(tl.int64) * counters + tl.arange(0, counters)
-    row_words = length * per
-    if shared:
-        # Rows of one or two words, their counters running on from the first row's part of its own.
-        start = first_row * row_words
-        c0 = q * 0
-        c1 = (start // 4 + q) % (row_words << 30)
-        word = 4 * q - start % 4
-        origin, limit = word * 0, word * 0 + n * per
-    else:
-        a_row = (row_words + 3) // 4
-        row = q // a_row
-        c0 = q % a_row
-        c1 = first_row + row
-        word = 4 * c0
-        origin = row * length
-        limit = tl.where(origin < n, word * 0 + row_words, 0)
+    c0, c1, word, origin, limit = _places(q, n, length, first_row, 2 if wide else 1, shared)
     low32: tl.constexpr = 0xFFFFFFFF
     w0, w1, w2, w3 = philox(
         (c0 & low32).to(tl.uint32),
@@ -167,10 +186,10 @@ def fill(
     loc: Tensor | None = None,
     scale: Tensor | None = None,
 ) -> None:
-    """Noise of one law (0 uniform, 1 normal) into a contiguous tensor; times a scale and added to a loc where given.
+    """Noise of one law into a contiguous tensor; times a scale and added to a loc where given.
 
     Args:
-        law: the number of the law.
+        law: 0 uniform, 1 normal, 2 exponential.
         out: float32 or float64, not empty.
         words: seed, step, tag and the number of the first row.
         length: numbers in a row.
@@ -184,7 +203,7 @@ def fill(
     n = out.numel()
     lead = first_row * row_words % 4 if shared else 0
     total = -(-(n * row_words // length + lead) // 4) if shared else n // length * -(-row_words // 4)
-    _kernel[(triton.cdiv(total, _COUNTERS),)](
+    kernel[(triton.cdiv(total, _COUNTERS),)](
         *(out, out if loc is None else loc, out if scale is None else scale),
         *(table(out.dtype, out.device), n, length, first_row, seed & 0xFFFFFFFF, seed >> 32, step, tag),
         law=law,

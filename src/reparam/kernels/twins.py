@@ -11,7 +11,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-LAWS = ("uniform", "normal")
+LAWS = ("uniform", "normal", "exponential")
 SAMPLERS = ("gamma", "log_gamma")
 # The module of each.
 DERIVATIVES = {
