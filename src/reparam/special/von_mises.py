@@ -1,6 +1,8 @@
 r"""The von Mises law on the circle, location 0: its distribution function and pathwise derivative.
 
 .. math:: p(x; \kappa) = \frac{e^{\kappa \cos x}}{2 \pi I_0(\kappa)}, \qquad x \in [-\pi, \pi]
+
+The kernels of the derivative evaluate the same integral, in C++ and in Triton: there is no table to share.
 """
 
 from __future__ import annotations
