@@ -23,7 +23,7 @@ def serves(name: str, inputs: Sequence[Tensor]) -> bool:
     if dtype not in memory.DTYPES or any(t.dtype != dtype or t.device != device for t in inputs):
         return False
     if device.type == "cuda":
-        return name in twins.DERIVATIVES and twins.load("triton_gamma") is not None
+        return twins.serves(name)
     return device.type == "cpu" and name in INDEX
 
 
@@ -43,20 +43,13 @@ def run(name: str, inputs: Sequence[Tensor]) -> Tensor:
     out = torch.empty_like(first, memory_format=torch.contiguous_format)
     n = out.numel()
     if n and first.is_cuda:
-        _run_twin(name, out, inputs)
+        twins.derivative(name, out, inputs)
     elif n:
         assert native is not None
         words, _held = memory.words(inputs)
         wide = first.dtype == torch.float64
         native.elementwise(INDEX[name], wide, n, torch.get_num_threads(), out.data_ptr(), *words)
     return out
-
-
-def _run_twin(name: str, out: Tensor, inputs: Sequence[Tensor]) -> None:
-    module = twins.load("triton_gamma")
-    assert module is not None
-    with torch.cuda.device_of(out):
-        module.fill(out, *inputs, in_log=name == "gamma_dlogx_da")
 
 
 # One operation for all kernels. It carries no derivative (asked for one, it raises): `attach` does.
