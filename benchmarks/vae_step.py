@@ -50,16 +50,16 @@ class Bench:
     def bare_tensors(self) -> None:
         """No object of any library."""
         batch = torch.bernoulli(self.images, generator=self.noise)
-        loc, log_scale = self.model.encoder(batch).chunk(2, dim=-1)
-        scale = log_scale.exp()
+        loc, log_variance = self.model.encoder(batch).chunk(2, dim=-1)
+        scale = (log_variance / 2).exp()
         z = loc + scale * torch.randn(loc.shape, generator=self.noise)
-        self._step(-self._cost(batch, z) - 0.5 * (loc.square() + scale.square() - 1 - 2 * log_scale).sum(-1))
+        self._step(-self._cost(batch, z) - 0.5 * (loc.square() + scale.square() - 1 - log_variance).sum(-1))
 
     def torch_distributions(self) -> None:
         """As in most tutorials, without validation."""
         batch = torch.bernoulli(self.images, generator=self.noise)
-        loc, log_scale = self.model.encoder(batch).chunk(2, dim=-1)
-        posterior = Independent(Normal(loc, log_scale.exp(), validate_args=False), 1, validate_args=False)
+        loc, log_variance = self.model.encoder(batch).chunk(2, dim=-1)
+        posterior = Independent(Normal(loc, (log_variance / 2).exp(), validate_args=False), 1, validate_args=False)
         self._step(-self._cost(batch, posterior.rsample()) - kl_divergence(posterior, self.prior))
 
     def through_reparam(self) -> None:
