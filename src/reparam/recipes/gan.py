@@ -146,7 +146,7 @@ class Players(nn.Module):
     def follow(self, decay: float) -> None:
         """Move the kept generator towards the trained one."""
         for kept, made in zip(self.kept.parameters(), self.made.parameters(), strict=True):
-            kept.lerp_(made.to(kept.dtype), 1 - decay)
+            kept.lerp_(made, 1 - decay)
 
     @torch.no_grad()
     def dream(self, count: int, noise: torch.Generator) -> Tensor:
