@@ -272,6 +272,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--pairs", type=int, default=41)
+    parser.add_argument("--only", nargs="*", choices=list(CONTENDERS), default=list(CONTENDERS))
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -279,7 +280,7 @@ def main() -> None:
     found = versions()
     for library in (library for library, version in found.items() if version is None):
         print(f"{library} is not installed, and left out")
-    names = [name for name in CONTENDERS if found.get(name.split(",")[0], "") is not None]
+    names = [name for name in args.only if found.get(name.split(",")[0], "") is not None]
     dataset = load("fashion-mnist")
     record: dict[str, Any] = {"machine": machine(), "peers": found, "epochs": args.epochs, "steps": [], "runs": []}
     print(f"{record['machine']}; {found}\nCPU time of a step of {OURS}, 784-{HIDDEN}-{LATENT}:")
