@@ -22,7 +22,7 @@ def serves(name: str, inputs: Sequence[Tensor]) -> bool:
     if dtype not in memory.DTYPES or any(t.dtype != dtype or t.device != device for t in inputs):
         return False
     if device.type == "cuda":
-        return name in twins.DERIVATIVES and twins.load("triton_gamma") is not None
+        return twins.serves(name)
     return device.type == "cpu" and name in _INDEX
 
 
@@ -42,7 +42,7 @@ def run(name: str, inputs: Sequence[Tensor]) -> Tensor:
     out = torch.empty_like(first, memory_format=torch.contiguous_format)
     n = out.numel()
     if n and first.is_cuda:
-        _run_twin(name, out, inputs)
+        twins.derivative(name, out, inputs)
     elif n:
         assert native is not None
         held = [memory.periodic(t) for t in inputs]
@@ -76,13 +76,6 @@ def gamma_flows(
     out = to_a.data_ptr(), 0 if to_rate is None else to_rate.data_ptr()
     native.gamma_flows(_INDEX["gamma_flow"], dtype == torch.float64, n, torch.get_num_threads(), *out, *words)
     return [to_a, to_rate]
-
-
-def _run_twin(name: str, out: Tensor, inputs: Sequence[Tensor]) -> None:
-    module = twins.load("triton_gamma")
-    assert module is not None
-    with torch.cuda.device_of(out):
-        module.fill(out, *inputs, in_log=name == "gamma_dlogx_da")
 
 
 # One operation for all kernels. It carries no derivative (asked for one, it raises): `attach` does.

@@ -57,10 +57,8 @@ def serves(law: str, dtype: torch.dtype, device: torch.device, *where: int | Ten
     """Whether a kernel draws this law on this device, at this step and index."""
     if device.type == "cpu":
         return memory.reachable(dtype, device)
-    # On an accelerator a step held there would have to be waited for, and a list of rows is the reference's.
-    near = all(not isinstance(part, Tensor) or (part.ndim == 0 and part.device.type == "cpu") for part in where)
     wanted = device.type == "cuda" and dtype in memory.DTYPES and law in twins.LAWS
-    return wanted and near and twins.load("triton_noise") is not None
+    return wanted and twins.near(where) and twins.load("triton_noise") is not None
 
 
 def noise(law: str, shape: Sequence[int], dtype: torch.dtype, place: Place, device: torch.device = _CPU) -> Tensor:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reparam.kernels import memory, native
+from reparam.kernels import memory, native, twins
 from reparam.kernels.noise import Place
 from reparam.noise import _rejection
 from reparam.noise.counter import rows_of
@@ -41,11 +41,14 @@ def variate(law: str, parameters: Sequence[Tensor], place: Place) -> Tensor:
 
 def _run(law: str, parameters: Sequence[Tensor], place: Place) -> Tensor:
     first = parameters[0]
-    if not memory.reachable(first.dtype, first.device):
+    twin = first.is_cuda and _has_twin(law, first.dtype, place)
+    if not (twin or memory.reachable(first.dtype, first.device)):
         return _by_definition(law, parameters, place)
-    assert native is not None
     out = torch.empty_like(first, memory_format=torch.contiguous_format)
-    if out.numel():
+    if out.numel() and twin:
+        twins.sample(law, out, first, place.words(first.shape)[0])
+    elif out.numel():
+        assert native is not None
         words, _rows = place.words(first.shape)
         held = [memory.periodic(p) for p in parameters]
         addresses = [word for t, period in held for word in (t.data_ptr(), period)]
@@ -53,6 +56,11 @@ def _run(law: str, parameters: Sequence[Tensor], place: Place) -> Tensor:
         addresses += [0, 1] * (2 - len(held))
         native.variates(which, wide, out.numel(), torch.get_num_threads(), out.data_ptr(), *addresses, *words)
     return out
+
+
+def _has_twin(law: str, dtype: torch.dtype, place: Place) -> bool:
+    wanted = law in twins.SAMPLERS and dtype in memory.DTYPES
+    return wanted and twins.near(place.tensors()) and twins.load("triton_gamma_sampler") is not None
 
 
 def _by_definition(law: str, parameters: Sequence[Tensor], place: Place) -> Tensor:
