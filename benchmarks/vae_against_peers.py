@@ -285,6 +285,7 @@ def main() -> None:
     record: dict[str, Any] = {"machine": machine(), "peers": found, "epochs": args.epochs, "steps": [], "runs": []}
     print(f"{record['machine']}; {found}\nCPU time of a step of {OURS}, 784-{HIDDEN}-{LATENT}:")
     record["steps"] = timed([name for name in names if name != OURS], dataset, args.pairs)
+    args.out.write_text(json.dumps(record, indent=1) + "\n")
     for seed in range(args.seeds):
         for name in names:
             record["runs"].append(trained(name, dataset, seed, args.epochs))
