@@ -26,6 +26,7 @@ import reparam as rp
 from paired import machine
 from reparam.diagnosis import candidates_for
 from reparam.diagnosis.measure import Cost, evaluations, gradients, seconds
+from reparam.diagnosis.race import Counted
 from reparam.estimators import Estimator
 
 ELEMENTS, SITES, STEPS, LIMIT = 32, 20, 1000, 1.3
@@ -116,18 +117,6 @@ def by_hand(estimate: Callable[..., Tensor], f: Cost, family: Family, repeats: i
 def work(f: Cost, dist: Distribution, estimator: Estimator, repeats: int) -> float:
     """Variance times evaluations of one of ours."""
     return gradients(f, dist, estimator, repeats).var(0).sum().item() * evaluations(dist, estimator)
-
-
-class Counted:
-    """A cost that counts its evaluations for each batch element."""
-
-    def __init__(self, f: Cost) -> None:
-        self.f, self.count = f, 0
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """The cost, counted."""
-        self.count += x.shape[0]
-        return self.f(x)
 
 
 def row(name: str, cost: str, repeats: int, seeds: int) -> dict:

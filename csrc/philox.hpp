@@ -29,19 +29,33 @@ struct FourWords {
   Word w[4];
 };
 
-// The high halves of odd words carry rubbish until a product ignores them; the result is clean.
-inline FourWords philox(Word c0, Word c1, uint32_t step, uint32_t tag, const Keys &keys) {
+// Several vectors of counters side by side: the rounds of one alone would wait for each other. The high halves of odd
+// words carry rubbish until a product ignores them; the result is clean.
+template <int COUNT>
+inline void philox(const Word (&first)[COUNT], const Word (&second)[COUNT], uint32_t step, uint32_t tag,
+                   const Keys &keys, FourWords (&out)[COUNT]) {
   constexpr uint64_t LOW = 0xFFFFFFFFu;
-  Word c2 = splat<uint64_t>(step), c3 = splat<uint64_t>(tag);
+  Word c0[COUNT], c1[COUNT], c2[COUNT], c3[COUNT];
+  for (int i = 0; i < COUNT; i++)
+    c0[i] = first[i], c1[i] = second[i], c2[i] = splat<uint64_t>(step), c3[i] = splat<uint64_t>(tag);
   for (const auto &key : keys.round) {
-    const Word first = multiply_low_halves(c0, splat<uint64_t>(0xD2511F53u));
-    const Word second = multiply_low_halves(c2, splat<uint64_t>(0xCD9E8D57u));
-    c0 = (second >> 32) ^ c1 ^ key[0];
-    c2 = (first >> 32) ^ c3 ^ key[1];
-    c1 = second;
-    c3 = first;
+    for (int i = 0; i < COUNT; i++) {
+      const Word low = multiply_low_halves(c0[i], splat<uint64_t>(0xD2511F53u));
+      const Word high = multiply_low_halves(c2[i], splat<uint64_t>(0xCD9E8D57u));
+      c0[i] = (high >> 32) ^ c1[i] ^ key[0];
+      c2[i] = (low >> 32) ^ c3[i] ^ key[1];
+      c1[i] = high;
+      c3[i] = low;
+    }
   }
-  return {{c0 & LOW, c1 & LOW, c2 & LOW, c3 & LOW}};
+  for (int i = 0; i < COUNT; i++) out[i] = {{c0[i] & LOW, c1[i] & LOW, c2[i] & LOW, c3[i] & LOW}};
+}
+
+inline FourWords philox(Word c0, Word c1, uint32_t step, uint32_t tag, const Keys &keys) {
+  const Word first[] = {c0}, second[] = {c1};
+  FourWords out[1];
+  philox(first, second, step, tag, keys, out);
+  return out[0];
 }
 
 inline Word consecutive(uint64_t first) {
@@ -80,10 +94,21 @@ inline void consecutive_words(const Source &s, bool shared, uint64_t row, uint64
   constexpr int AT_ONCE = 4 * COUNTERS;
   uint64_t counter = first / 4;
   int skip = int(first % 4);
+  const Word fixed[] = {splat(row), splat(row)};
+  for (; skip == 0 && count >= 2 * AT_ONCE; counter += 2 * COUNTERS, out += 2 * AT_ONCE, count -= 2 * AT_ONCE) {
+    const Word moving[] = {consecutive(counter), consecutive(counter + COUNTERS)};
+    FourWords x[2];
+    if (shared)
+      philox(fixed, moving, s.stream.step, s.stream.tag, s.keys, x);
+    else
+      philox(moving, fixed, s.stream.step, s.stream.tag, s.keys, x);
+    store_words(x[0], out);
+    store_words(x[1], out + AT_ONCE);
+  }
   while (count > 0) {
-    const Word moving = consecutive(counter), fixed = splat(row);
-    const FourWords x = shared ? philox(fixed, moving, s.stream.step, s.stream.tag, s.keys)
-                               : philox(moving, fixed, s.stream.step, s.stream.tag, s.keys);
+    const Word moving = consecutive(counter);
+    const FourWords x = shared ? philox(fixed[0], moving, s.stream.step, s.stream.tag, s.keys)
+                               : philox(moving, fixed[0], s.stream.step, s.stream.tag, s.keys);
     if (skip == 0 && count >= AT_ONCE) {
       store_words(x, out);
       out += AT_ONCE, count -= AT_ONCE;

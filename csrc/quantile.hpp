@@ -47,8 +47,16 @@ template <class T> inline V<T> exponential(const Cell<T> &c) {
   return -(log_normal_range<T>(rest) + lost / rest);
 }
 
+// Once in some hundred vectors, and therefore out of the way.
+template <class T> __attribute__((noinline, cold)) void far_ratios(V<T> w, V<T> *ratio) {
+  using E = Elementary<T>;
+  const Mask<T> far = w > E::NORMAL_BOUND;
+  const V<T> depth = log_normal_range<T>(far ? w : splat(E::NORMAL_BOUND)) - E::NORMAL_TAIL_MIDDLE;
+  *ratio = far ? horner2(E::NORMAL_TAIL, depth) : *ratio;
+}
+
 // The centred number times a function of w = -log(1 - centred^2): a polynomial in w, and in log w far out.
-template <class T, int COUNT> inline void normal(const Cell<T> (&c)[COUNT], V<T> (&x)[COUNT]) {
+template <class T, int COUNT> __attribute__((always_inline)) inline void normal(const Cell<T> (&c)[COUNT], V<T> (&x)[COUNT]) {
   using E = Elementary<T>;
   V<T> w[COUNT], shifted[COUNT];
   Mask<T> any_far{};
@@ -61,11 +69,7 @@ template <class T, int COUNT> inline void normal(const Cell<T> (&c)[COUNT], V<T>
   }
   horner_chains<sizeof(T) == 4 ? 2 : 4>(E::NORMAL_CENTRE, shifted, x);
   if (__builtin_expect(any(any_far), 0)) {
-    for (int i = 0; i < COUNT; i++) {
-      const Mask<T> far = w[i] > E::NORMAL_BOUND;
-      const V<T> depth = log_normal_range<T>(far ? w[i] : splat(E::NORMAL_BOUND)) - E::NORMAL_TAIL_MIDDLE;
-      x[i] = far ? horner2(E::NORMAL_TAIL, depth) : x[i];
-    }
+    for (int i = 0; i < COUNT; i++) far_ratios<T>(w[i], &x[i]);
   }
   for (int i = 0; i < COUNT; i++) x[i] = c[i].centred * x[i];
 }
@@ -77,26 +81,25 @@ template <class T> inline V<T> normal(const Cell<T> &c) {
   return out[0];
 }
 
-template <class T> using Bits = V<typename BitsOf<T>::UInt>;
-
-// f(cells, position) over the numbers [begin, end) of a stream; f stores what it makes of ABREAST vectors of cells.
 constexpr int ABREAST = 2;
-template <class T, class F> inline void over_cells(const Stream &stream, int64_t begin, int64_t end, F f) {
-  alignas(64) uint32_t buffer[BLOCK * WORDS<T> + ABREAST * BYTES / 4];
-  const Source source(stream, WORDS<T>);
-  const int64_t n = end - begin;
-  words(source, WORDS<T>, begin, end, buffer);
-  const typename BitsOf<T>::UInt *pairs = reinterpret_cast<const typename BitsOf<T>::UInt *>(buffer);
-  std::memset(buffer + n * WORDS<T>, 0x55, ABREAST * BYTES);
+
+// f(cells, position) over n integers; f stores what it makes of ABREAST vectors of cells, of which the last may lie
+// beyond n, where the integers must be readable.
+template <class T, class F> inline void over_cells(const typename BitsOf<T>::UInt *integers, int64_t n, F f) {
   for (int64_t i = 0; i < n; i += ABREAST * LANES<T>) {
     Cell<T> cells[ABREAST];
-    for (int k = 0; k < ABREAST; k++) {
-      Bits<T> bits;
-      std::memcpy(&bits, pairs + i + k * LANES<T>, BYTES);
-      cells[k] = cell(bits);
-    }
+    for (int k = 0; k < ABREAST; k++) cells[k] = cell(load(integers + i + k * LANES<T>));
     f(cells, i);
   }
+}
+
+// The same over the numbers [begin, end) of a stream.
+template <class T, class F> inline void over_cells(const Stream &stream, int64_t begin, int64_t end, F f) {
+  alignas(64) uint32_t buffer[BLOCK * WORDS<T> + ABREAST * BYTES / 4];
+  const int64_t n = end - begin;
+  words(Source(stream, WORDS<T>), WORDS<T>, begin, end, buffer);
+  std::memset(buffer + n * WORDS<T>, 0x55, ABREAST * BYTES);
+  over_cells<T>(reinterpret_cast<const typename BitsOf<T>::UInt *>(buffer), n, f);
 }
 
 template <class T> inline void store_up_to(T *out, int64_t i, int64_t n, V<T> v) {

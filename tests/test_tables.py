@@ -9,7 +9,11 @@ import sys
 from types import ModuleType
 
 import pytest
+import torch
 from flint import arb
+
+from reparam.kernels.legendre_table import RULES
+from reparam.special._quadrature import gauss_legendre
 
 TOOLS = pathlib.Path(__file__).resolve().parent.parent / "tools"
 
@@ -22,7 +26,15 @@ def generator(monkeypatch: pytest.MonkeyPatch):
         return importlib.import_module(name)
 
     yield load
-    for name in ("beta_series", "beta_tables", "chebyshev", "cpp_charts", "gamma_tables", "legendre_tables"):
+    for name in (
+        "beta_series",
+        "beta_tables",
+        "chebyshev",
+        "cpp_charts",
+        "gamma_tables",
+        "legendre_tables",
+        "python_charts",
+    ):
         sys.modules.pop(name, None)
 
 
@@ -37,6 +49,7 @@ def test_one_chart_of_the_gamma_derivative_is_current(generator):
 def test_the_charts_of_the_beta_derivative_are_current(generator):
     beta = generator("beta_tables")
     assert beta.HEADER.read_text() == beta.header(), "run python tools/beta_tables.py"
+    assert beta.PYTHON_TABLE.read_text() == beta.python_table(), "run python tools/beta_tables.py"
 
 
 @pytest.mark.parametrize(
@@ -53,6 +66,14 @@ def test_the_orders_of_the_beta_derivative_sum_to_it(generator, a, b, u):
 def test_the_quadrature_rules_are_current(generator):
     legendre = generator("legendre_tables")
     assert legendre.HEADER.read_text() == legendre.header(), "run python tools/legendre_tables.py"
+    assert legendre.PYTHON_TABLE.read_text() == legendre.python_table(), "run python tools/legendre_tables.py"
+
+
+def test_the_reference_s_own_quadrature_rules_are_those_of_the_kernels():
+    for n, (nodes, weights) in RULES.items():
+        points, masses = (t.flip(0) for t in gauss_legendre(n))
+        torch.testing.assert_close((1 + points) / 2, torch.tensor(nodes, dtype=torch.float64), rtol=1e-14, atol=1e-15)
+        torch.testing.assert_close(masses / 2, torch.tensor(weights, dtype=torch.float64), rtol=1e-12, atol=0)
 
 
 @pytest.mark.long

@@ -20,13 +20,17 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import pathlib
 
 from chebyshev import Box, interpolate
-from cpp_charts import chart_header, fits
+from cpp_charts import Rows, chart_header, fits
 from flint import arb, arb_poly, ctx, fmpq, fmpq_poly
+from python_charts import HEAD, chart_entry
 
-HEADER = pathlib.Path(__file__).resolve().parent.parent / "csrc" / "tables" / "beta.hpp"
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+HEADER = ROOT / "csrc" / "tables" / "beta.hpp"
+PYTHON_TABLE = ROOT / "src" / "reparam" / "kernels" / "beta_table.py"
 # What truncation may cost, absolutely, of a value above 2; float results are computed in double.
 BUDGETS = {"double": 4e-14, "float": 1e-8}
 ORDERS = 18  # the first left out is below 1e-19 at a = 20
@@ -43,6 +47,7 @@ CHARTS = {
     "a48_200": _box((1 / 200, 1 / 48), (-1.25, 0.875), (8, 9, 22)),
     "a200_up": _box((0.0, 1 / 200), (-0.5625, 0.46875), (7, 8, 18)),
 }
+SERVES = {"a20_48": (20.0, 48.0), "a48_200": (48.0, 200.0), "a200_up": (200.0, math.inf)}
 
 
 @functools.cache
@@ -103,15 +108,16 @@ def scaled(inverse: arb, p: arb, ell: arb) -> arb:
     return arb_poly([g(p) for g in _in_p(ell)])(inverse) * (1 + ell.exp())
 
 
-def cpp_chart(name: str) -> str:
-    """One chart as a struct template, specialised for double and float results."""
+@functools.cache
+def tables(name: str) -> dict[str, Rows]:
+    """Rows of monomial coefficients for each C++ type, powers of ell along a row."""
     coefficients, _ = interpolate(scaled, CHARTS[name])
-    return chart_header(name, CHARTS[name], fits(coefficients, BUDGETS), wide=True)
+    return fits(coefficients, BUDGETS)
 
 
 def header() -> str:
-    """The C++ file."""
-    charts = "\n".join(map(cpp_chart, CHARTS))
+    """The C++ file: each chart a struct template, specialised for double and float results."""
+    charts = "\n".join(chart_header(name, box, tables(name), wide=True) for name, box in CHARTS.items())
     return (
         "// Made by tools/beta_tables.py; do not edit. Each chart is\n"
         "// p(r, s, t) = sum_i r^i sum_j s^j sum_k c_ijk t^k, row by row.\n"
@@ -119,5 +125,14 @@ def header() -> str:
     )
 
 
+def python_table() -> str:
+    """The Python file: coefficients of both dtypes in double."""
+    kinds = {"float32": "double", "float64": "double"}
+    charts = "".join(chart_entry(name, SERVES[name], box, tables(name), kinds) for name, box in CHARTS.items())
+    head = HEAD.format(maker="beta_tables.py", header="beta.hpp")
+    return f"{head}# In (1/a, a/(a + b), log(x (a + b) / a)).\nCHARTS = (\n{charts})\n"
+
+
 if __name__ == "__main__":
     HEADER.write_text(header())
+    PYTHON_TABLE.write_text(python_table())

@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import pathlib
 from collections.abc import Callable
 
 from chebyshev import Box, Point, interpolate
-from cpp_charts import Rows, chart_header, fits, number, wrapped
+from cpp_charts import Rows, chart_header, fits
 from flint import arb, ctx
-from legendre_tables import rule
+from python_charts import DTYPES, HEAD, chart_entry
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 HEADER = ROOT / "csrc" / "tables" / "gamma.hpp"
@@ -37,7 +38,7 @@ class Chart:
     """A box on which `scaled(a, x, h)` is smooth in coordinates that `place` turns into (a, log x)."""
 
     name: str
-    relative: bool  # in (1/a, log(x/a)) rather than (a, log x)
+    serves: tuple[float, float]  # concentrations, from and to
     box: Box
     place: Callable[[arb, arb], tuple[arb, arb]]
     scaled: Callable[[arb, arb, arb], arb]
@@ -45,27 +46,29 @@ class Chart:
 
 def _small(name: str, a: tuple[float, float], log_x: tuple[float, float]) -> Chart:
     box = Box((a, log_x), (24, 28))
-    return Chart(name, False, box, lambda s, t: (s, t), lambda a, x, h: h * x * a * (a + 1) * (a + 2))
+    return Chart(name, a, box, lambda s, t: (s, t), lambda a, x, h: h * x * a * (a + 1) * (a + 2))
 
 
-def _large(name: str, inverse: tuple[float, float], mu: tuple[float, float], nodes: tuple[int, int]) -> Chart:
+def _large(
+    name: str, a: tuple[float, float], inverse: tuple[float, float], mu: tuple[float, float], nodes: tuple[int, int]
+) -> Chart:
     box = Box((inverse, mu), nodes)
-    return Chart(name, True, box, lambda s, t: (1 / s, t - s.log()), lambda a, x, h: h * (a + x))
+    return Chart(name, a, box, lambda s, t: (1 / s, t - s.log()), lambda a, x, h: h * (a + x))
 
 
 LOG_X = (-0.53125, 1.625, 3.8125)
-CHARTS = {
-    chart.name: chart
-    for chart in (
-        _small("a01_low", (0.0, 1.0), LOG_X[:2]),
-        _small("a01_high", (0.0, 1.0), LOG_X[1:]),
-        _small("a14_low", (1.0, 4.0), LOG_X[:2]),
-        _small("a14_high", (1.0, 4.0), LOG_X[1:]),
-        _large("a4_16", (1 / 16, 1 / 4), (-2.0, 2.4375), (16, 34)),
-        _large("a16_100", (1 / 128, 1 / 16), (-2.125, 1.4375), (13, 30)),
-        _large("a100_up", (0.0, 1 / 100), (-0.90625, 0.65625), (10, 22)),
-    )
-}
+SMALL = (
+    _small("a01_low", (0.0, 1.0), LOG_X[:2]),
+    _small("a01_high", (0.0, 1.0), LOG_X[1:]),
+    _small("a14_low", (1.0, 4.0), LOG_X[:2]),
+    _small("a14_high", (1.0, 4.0), LOG_X[1:]),
+)
+LARGE = (
+    _large("a4_16", (4.0, 16.0), (1 / 16, 1 / 4), (-2.0, 2.4375), (16, 34)),
+    _large("a16_100", (16.0, 100.0), (1 / 128, 1 / 16), (-2.125, 1.4375), (13, 30)),
+    _large("a100_up", (100.0, math.inf), (0.0, 1 / 100), (-0.90625, 0.65625), (10, 22)),
+)
+CHARTS = {chart.name: chart for chart in (*SMALL, *LARGE)}
 
 
 def dlogx_dconcentration(a: Callable[[], tuple[arb, arb]]) -> tuple[arb, arb, arb]:
@@ -128,46 +131,15 @@ def header() -> str:
 def python_chart(name: str) -> str:
     """One chart as an entry of the Python table."""
     chart = CHARTS[name]
-    s, t = chart.box.sides
-    entries = "".join(_python_fit(dtype, tables(name)[kind], kind) for dtype, kind in DTYPES.items())
-    return f"    Chart({name!r}, {chart.relative}, {s}, {t}, {{\n{entries}    }}),\n"
-
-
-def _python_fit(dtype: str, rows: Rows, kind: str) -> str:
-    numbers = ", ".join(number(c, kind).rstrip("f") for _, row in rows for c in row)
-    return f"    {dtype!r}: ({tuple(len(row) for _, row in rows)}, (\n{wrapped(numbers)})),\n"
+    return chart_entry(name, chart.serves, chart.box, tables(name), DTYPES)
 
 
 def python_table() -> str:
-    """The Python file, for the Triton twin; the rule of its quadrature included."""
-    nodes, weights = (wrapped(", ".join(map(repr, numbers))) for numbers in rule(QUADRATURE))
-    charts = "".join(map(python_chart, CHARTS))
-    return f"{PYTHON_HEAD}\nCHARTS = (\n{charts})\nNODES = (\n{nodes})\nWEIGHTS = (\n{weights})\n"
-
-
-QUADRATURE = 40
-DTYPES = {"float32": "float", "float64": "double"}
-PYTHON_HEAD = '''"""Made by tools/gamma_tables.py; do not edit. Charts as in csrc/tables/gamma.hpp; a quadrature."""
-
-# fmt: off
-from __future__ import annotations
-
-from typing import NamedTuple
-
-
-class Chart(NamedTuple):
-    """p(s, t) = sum_i s^i sum_j c_ij t^j on a box in (a, log x), or where relative in (1/a, log(x/a)).
-
-    Of each dtype the lengths of the rows, and the coefficients row by row.
-    """
-
-    name: str
-    relative: bool
-    s: tuple[float, float]
-    t: tuple[float, float]
-    fits: dict[str, tuple[tuple[int, ...], tuple[float, ...]]]
-
-'''
+    """The Python file."""
+    small, large = ("".join(python_chart(chart.name) for chart in charts) for charts in (SMALL, LARGE))
+    comments = "# In (a, log x).\n", "# In (1/a, log(x/a)).\n"
+    head = HEAD.format(maker="gamma_tables.py", header="gamma.hpp")
+    return f"{head}{comments[0]}SMALL = (\n{small})\n{comments[1]}LARGE = (\n{large})\n"
 
 
 if __name__ == "__main__":

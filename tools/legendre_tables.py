@@ -1,4 +1,4 @@
-"""Gauss-Legendre rules for the kernels' quadratures, on (0, 1), in ball arithmetic: `csrc/tables/legendre.hpp`.
+"""Gauss-Legendre rules for the quadratures of the kernels and of their Triton twins, on (0, 1), in ball arithmetic.
 
 python tools/legendre_tables.py
 """
@@ -6,11 +6,13 @@ python tools/legendre_tables.py
 from __future__ import annotations
 
 import pathlib
-import textwrap
 
+from cpp_charts import wrapped
 from flint import arb, ctx
 
-HEADER = pathlib.Path(__file__).resolve().parent.parent / "csrc" / "tables" / "legendre.hpp"
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+HEADER = ROOT / "csrc" / "tables" / "legendre.hpp"
+PYTHON_TABLE = ROOT / "src" / "reparam" / "kernels" / "legendre_table.py"
 SIZES = (40, 56)
 
 
@@ -22,8 +24,7 @@ def rule(n: int) -> tuple[list[float], list[float]]:
 
 
 def _array(name: str, n: int, values: list[float]) -> str:
-    body = textwrap.fill(", ".join(map(repr, values)), 120, initial_indent="    ", subsequent_indent="    ")
-    return f"  static constexpr double {name}[{n}] = {{\n{body}}};\n"
+    return f"  static constexpr double {name}[{n}] = {{\n{wrapped(', '.join(map(repr, values)))}}};\n"
 
 
 def header() -> str:
@@ -40,5 +41,22 @@ def header() -> str:
     )
 
 
+def python_table() -> str:
+    """The Python file."""
+    rules = "".join(
+        f"    {n}: (\n    ({wrapped(', '.join(map(repr, nodes))).strip()}),\n"
+        f"    ({wrapped(', '.join(map(repr, weights))).strip()})),\n"
+        for n, (nodes, weights) in ((n, rule(n)) for n in SIZES)
+    )
+    return f"{PYTHON_HEAD}RULES = {{\n{rules}}}\n"
+
+
+PYTHON_HEAD = '''"""Made by tools/legendre_tables.py; do not edit. Gauss-Legendre rules on (0, 1)."""
+
+# fmt: off
+'''
+
+
 if __name__ == "__main__":
     HEADER.write_text(header())
+    PYTHON_TABLE.write_text(python_table())

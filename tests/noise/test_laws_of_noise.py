@@ -1,6 +1,7 @@
 """Goodness of fit of every source to the three laws, and independence of what should be independent.
 
-False-alarm rate of this file: 1e-5, divided evenly among its comparisons (Kolmogorov-Smirnov and correlations).
+False-alarm rate of this file: 1e-5, divided evenly among its comparisons (Kolmogorov-Smirnov and correlations); of its
+moments the suite's, by `reparam.testing`.
 """
 
 import math
@@ -11,6 +12,7 @@ from scipy import stats
 
 from reparam.noise import Antithetic, Philox, Sobol, TorchStream, as_source
 from reparam.noise.philox import PhiloxStream
+from reparam.testing.statistics import z_test
 
 CPU = torch.device("cpu")
 N = 20_000
@@ -54,6 +56,18 @@ SOURCES = [torch_stream, philox_row, philox_rows, reflected_half, sobol_over_scr
 @pytest.mark.parametrize("source", SOURCES)
 def test_every_source_has_the_law_it_claims(source, law, dtype):
     assert stats.kstest(source(law, dtype).double().numpy(), CDF[law]).pvalue > ALARM
+
+
+MOMENTS = {"uniform": (1 / 2, 1 / 3, 1 / 5), "normal": (0.0, 1.0, 3.0), "exponential": (1.0, 2.0, 24.0)}
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("law", MOMENTS)
+@pytest.mark.parametrize("source", [philox_row, philox_rows])
+def test_the_first_second_and_fourth_moment(source, law, dtype):
+    x = source(law, dtype).double()
+    check = z_test(torch.stack((x, x**2, x**4), -1), torch.tensor(MOMENTS[law], dtype=torch.float64))
+    assert check.passed, str(check)
 
 
 @pytest.mark.parametrize("law", CDF)

@@ -17,7 +17,7 @@ from reparam.diagnosis.copies import copies
 from reparam.diagnosis.diagnose import differentiates, in_words, parameters, row_of
 from reparam.diagnosis.measure import Cost, check_estimators, evaluations, gradients, spread, try_once
 from reparam.diagnosis.probes import Finding, probe_path
-from reparam.diagnosis.race import race
+from reparam.diagnosis.race import Counted, race
 from reparam.diagnosis.reference import Reference, reference
 from reparam.diagnosis.report import Diagnosis
 from reparam.errors import InvalidArgument, ReparamError
@@ -44,7 +44,8 @@ def choose(
 
     All candidates make a few estimates, of about as many evaluations. The leader, and those that may yet be better by
     more than a seventh, then make more of them, round by round, until there are none, or until the pilot would have
-    evaluated the cost a quarter as often as a thousand steps with the leader do (a fifth, where it evaluates once).
+    evaluated the cost a quarter as often as a thousand steps with the leader do (a fifth, where one that may yet win
+    evaluates once).
 
     Args:
         f: the cost, as `expect` takes it. It is called with many points at once.
@@ -79,11 +80,11 @@ def choose(
         (MeasureValued(samples=1), 2)
     """
     _check(dist, candidates, max_bias)
-    named = candidates is not None
-    pool = list(candidates) if named else candidates_for(dist, biased=max_bias > 0)
+    named, counted = candidates is not None, Counted(f)
+    pool = list(candidates) if candidates is not None else candidates_for(dist, biased=max_bias > 0)
     reasons = {e: "it declares itself biased, and max_bias is 0" for e in pool if not (e.unbiased or max_bias)}
-    estimates, refused = _first_round(f, dist, [estimator for estimator in pool if estimator not in reasons], named)
-    broken = _broken_paths(f, dist, estimates)
+    estimates, refused = _first_round(counted, dist, [e for e in pool if e not in reasons], named)
+    broken = _broken_paths(counted, dist, estimates)
     exact = reference(f, dist, None) if any(not estimator.unbiased for estimator in estimates) else None
     reasons |= refused | _biased(f, dist, estimates, exact, max_bias)
     if broken:
@@ -94,7 +95,7 @@ def choose(
         raise _none_left(findings)
     rows = [
         row_of(dist, estimator, rows, math.nan, math.nan if exact is None else exact.worst_z(rows), False)
-        for estimator, rows in race(f, dist, running).items()
+        for estimator, rows in race(counted, dist, running).items()
     ]
     report = Diagnosis(in_words(dist), parameters(dist), tuple(rows), tuple(findings), exact)
     return _with_pilot(report.best.estimator, report)

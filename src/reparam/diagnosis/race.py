@@ -16,9 +16,10 @@ from reparam.estimators import Estimator
 
 # Standard errors by which chance may have favoured the leader; and the loss that is not worth another round.
 _DOUBT, _REGRET = 3.0, 1.15
-# The pilot's evaluations, as a part of those of so many steps with the leader (or, in the mean, with its dearest rival:
-# a cheap leader must not end the race before a dear one could overtake); at most this part times the square of the
-# leader's own, since steps of one evaluation are too few to pay for more; and how much a round adds.
+# The pilot's evaluations, those of its probes too, as a part of those of so many steps with the leader (or, in the
+# mean, with its dearest rival: a cheap leader must not end the race before a dear one could overtake); at most this
+# part times the cube of the cheapest's own that may yet win, since steps of one evaluation are too few to pay for more;
+# and how much a round adds.
 _SHARE, _STEPS, _SHARE_OF_ONE = 0.25, 1000, 0.2
 _GROWTH = 0.25
 
@@ -38,7 +39,19 @@ class Work:
         return ratio + _DOUBT * math.hypot(self.error, other.error) > math.log(_REGRET)
 
 
-def race(f: Cost, dist: Distribution, running: Mapping[Estimator, Tensor]) -> dict[Estimator, Tensor]:
+class Counted:
+    """A cost that counts its evaluations for each batch element."""
+
+    def __init__(self, f: Cost) -> None:
+        self.f, self.count = f, 0
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The cost, counted."""
+        self.count += x.shape[0]
+        return self.f(x)
+
+
+def race(f: Counted, dist: Distribution, running: Mapping[Estimator, Tensor]) -> dict[Estimator, Tensor]:
     """The estimates of each candidate, and more of the leader and of those that may well be much better than it."""
     estimates = dict(running)
     price = {estimator: evaluations(dist, estimator) for estimator in estimates}
@@ -49,10 +62,9 @@ def race(f: Cost, dist: Distribution, running: Mapping[Estimator, Tensor]) -> di
         leader = min(works, key=lambda e: works[e].value)
         rivals = [e for e in works if e != leader and works[leader].may_exceed(works[e])]
         more = {e: math.ceil(_GROWTH * len(estimates[e])) for e in (leader, *rivals)}
-        spent = sum(len(rows) * price[e] for e, rows in estimates.items())
         dear = (price[leader] + max(price[e] for e in more)) / 2
-        budget = _STEPS * min(_SHARE * dear, _SHARE_OF_ONE * price[leader] ** 2)
-        if not rivals or spent + sum(n * price[e] for e, n in more.items()) > budget:
+        budget = _STEPS * min(_SHARE * dear, _SHARE_OF_ONE * min(price[e] for e in more) ** 3)
+        if not rivals or f.count + sum(n * price[e] for e, n in more.items()) > budget:
             return estimates
         for e, count in more.items():
             estimates[e] = torch.cat([estimates[e], gradients(f, dist, e, count)])

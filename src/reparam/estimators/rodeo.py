@@ -21,25 +21,28 @@ from reparam.noise import NoiseSource
 
 
 class Extrapolation(nn.Module):
-    r"""How the cost at another point is guessed from the cost f and its first-order change d: linear, and a correction.
+    r"""How far the cost at y is from the cost f at x, guessed from the slope at x: parts of what it says.
 
-    .. math:: H(f, d) = w d + n(f, d) - n(f, 0)
+    .. math:: H(f, d, e) = d\, n_1(f, d, e) + e\, n_2(f, d, e), \qquad d = \nabla f(x)^\top (y - x), \quad
+              e = \nabla f(x)^\top (y - E[x])
 
-    It starts as the Taylor polynomial, w = 1 and n = 0.
+    It starts as the Taylor polynomial, n = (1, 0). The distance from the mean is there because a slope says less the
+    farther from y it was taken. Factors of order one learn at once, whatever the size of the costs; a network that had
+    to make up tens of nats by itself takes thousands of steps.
     """
 
     def __init__(self, hidden: int = 16) -> None:
         super().__init__()
-        self.linear = nn.Parameter(torch.ones(()))
-        self.layers = nn.Sequential(nn.Linear(2, hidden), nn.Tanh(), nn.Linear(hidden, 1, bias=False))
-        nn.init.zeros_(self.layers[2].weight)  # pyright: ignore[reportArgumentType]
+        last = nn.Linear(hidden, 2)
+        nn.init.zeros_(last.weight)
+        last.bias = nn.Parameter(torch.tensor([1.0, 0.0]))
+        self.factors = nn.Sequential(nn.Linear(3, hidden), nn.Tanh(), last)
 
-    def forward(self, cost: Tensor, change: Tensor) -> Tensor:
-        """Both broadcast against each other."""
-        a, d = torch.broadcast_tensors(_compressed(cost), _compressed(change))
-        both = torch.stack([torch.stack([a, d], -1), torch.stack([a, torch.zeros_like(d)], -1)])
-        bent = self.layers(both).squeeze(-1)
-        return self.linear * change + bent[0] - bent[1]
+    def forward(self, cost: Tensor, change: Tensor, centred: Tensor) -> Tensor:
+        """All three broadcast against each other."""
+        seen = torch.broadcast_tensors(*(_compressed(x) for x in (cost, change, centred)))
+        parts = self.factors(torch.stack(seen, -1))
+        return change * parts[..., 0] + centred * parts[..., 1]
 
 
 def _compressed(x: Tensor) -> Tensor:
@@ -60,19 +63,21 @@ class RODEO(Controlled):
 
     .. math:: \hat g = \frac1K \sum_k \Big[f(x_k) - \frac{1}{K-1} \sum_{j \ne k} (f + A h_j)(x_j)\Big] s(x_k)
               + \Delta h_k(x_k) - h_k(x_k)\, s(x_k), \qquad
-              h_k(y) = \frac{1}{K-1} \sum_{j \ne k} H\big(f(x_j), \nabla f(x_j)^\top (y - x_j)\big) - m_j
+              h_k(y) = \frac{1}{K-1} \sum_{j \ne k} H\big(f(x_j), \nabla f(x_j)^\top (y - x_j),
+              \nabla f(x_j)^\top (y - p)\big) - m_j
 
     with s the score, and :math:`m_j` what draw j guesses the mean of H to be.
     :math:`A h(x) = \sum_i (E_{x_i}[h] - h(x))`, and in coordinate i
     :math:`\Delta h = p_i (1 - p_i) (h|_{x_i = 1} - h|_{x_i = 0})`, the expectation over that coordinate of
-    :math:`h\, s_i`: both resample one site given the others, and add nothing on average. With H linear this is the
-    double control variate.
+    :math:`h\, s_i`: both resample one site given the others, and add nothing on average. With H the second of its
+    arguments this is the double control variate.
 
     Args:
         samples: the number of draws K, at least two.
-        control: the module H, of two tensors that broadcast. It starts as the linear guess and is trained to reduce the
-            variance of the gradient, in the backward pass of the loss, by a node that ignores the loss's own gradient.
-            Give `parameters()` to an optimiser; `control.eval()` keeps it as it is.
+        control: the module H, of three tensors that broadcast: the cost at a draw, its first-order change from there,
+            and from the mean. It starts as the linear guess and is trained to reduce the variance of the gradient, in
+            the backward pass of the loss, by a node that ignores the loss's own gradient. Give `parameters()` to an
+            optimiser; `control.eval()` keeps it as it is.
 
     Gradient:
         With respect to `logits` or `probs` of Bernoulli variables and `Independent` products of them; unbiased, at
@@ -165,7 +170,7 @@ class _Coins:
         score: of each coin, in its logit;
         flip: the probability of its other side;
         turn: what turning it over adds to it.
-        variance: of each coin, of shape `(*batch_shape, D)`.
+        mean and variance: of each coin, of shape `(*batch_shape, D)`.
     """
 
     def __init__(self, costs: Tensor, draw: CoinDraw, change: Tensor) -> None:
@@ -178,7 +183,7 @@ class _Coins:
         self.score = torch.where(self.x > 0, down, -up)
         self.flip = torch.where(self.x > 0, down, up)
         self.turn = 1 - 2 * self.x
-        self.variance = up * down
+        self.mean, self.variance = up, up * down
 
     def leave_one_out(self) -> Tensor:
         """The gradient without control variates."""
@@ -207,8 +212,13 @@ class _Coins:
     def _guesses(self, control: nn.Module) -> tuple[Tensor, Tensor]:
         """How draw j guesses the cost at draw k, of shape `(K, K, *batch_shape)`, and what turning each coin adds."""
         change = ((self.x.unsqueeze(1) - self.x) * self.slope).sum(-1)
-        turned = change.unsqueeze(-1) + self.slope * self.turn.unsqueeze(1)
+        centred = ((self.x.unsqueeze(1) - self.mean) * self.slope).sum(-1)
+        turn = self.slope * self.turn.unsqueeze(1)
         like: Any = next(control.parameters(), self.f)
-        f, near, beyond = (x.to(like.dtype) for x in (self.f, change, turned))
-        here = control(f, near).to(self.f.dtype)
-        return here, control(f.unsqueeze(-1), beyond).to(self.f.dtype) - here.unsqueeze(-1)
+
+        def guess(*seen: Tensor) -> Tensor:
+            return control(*(x.to(like.dtype) for x in seen)).to(self.f.dtype)
+
+        here = guess(self.f, change, centred)
+        turned = guess(self.f.unsqueeze(-1), change.unsqueeze(-1) + turn, centred.unsqueeze(-1) + turn)
+        return here, turned - here.unsqueeze(-1)

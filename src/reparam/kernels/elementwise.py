@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from reparam.errors import InvalidArgument
 from reparam.kernels import memory, twins
 from reparam.kernels.native import native
 
@@ -23,7 +24,7 @@ def serves(name: str, inputs: Sequence[Tensor]) -> bool:
     if dtype not in memory.DTYPES or any(t.dtype != dtype or t.device != device for t in inputs):
         return False
     if device.type == "cuda":
-        return name in twins.DERIVATIVES and twins.load("triton_gamma") is not None
+        return twins.serves(name)
     return device.type == "cpu" and name in INDEX
 
 
@@ -43,7 +44,7 @@ def run(name: str, inputs: Sequence[Tensor]) -> Tensor:
     out = torch.empty_like(first, memory_format=torch.contiguous_format)
     n = out.numel()
     if n and first.is_cuda:
-        _run_twin(name, out, inputs)
+        twins.derivative(name, out, inputs)
     elif n:
         assert native is not None
         words, _held = memory.words(inputs)
@@ -52,17 +53,16 @@ def run(name: str, inputs: Sequence[Tensor]) -> Tensor:
     return out
 
 
-def _run_twin(name: str, out: Tensor, inputs: Sequence[Tensor]) -> None:
-    module = twins.load("triton_gamma")
-    assert module is not None
-    with torch.cuda.device_of(out):
-        module.fill(out, *inputs, in_log=name == "gamma_dlogx_da")
-
-
 # One operation for all kernels. It carries no derivative (asked for one, it raises): `attach` does.
 @torch.library.custom_op("reparam::elementwise", mutates_args=(), device_types=("cpu", "cuda"))
 def elementwise_op(name: str, inputs: Sequence[Tensor]) -> Tensor:
     """A kernel as an operation that the compiler, fake tensors and vmap know."""
+    if not inputs or not serves(name, inputs) or any(t.shape != inputs[0].shape for t in inputs):
+        raise InvalidArgument(
+            f"no kernel serves {name} of these arguments, which must be of one shape and of float32 or float64",
+            received=", ".join(f"{tuple(t.shape)} of {t.dtype} on {t.device}" for t in inputs),
+            instead="the function in reparam.special, which converts and broadcasts",
+        )
     return run(name, inputs)
 
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from reparam.errors import InvalidArgument
 from reparam.kernels import memory, twins
 from reparam.kernels.implicit import watched
 from reparam.kernels.native import native
@@ -36,7 +37,7 @@ class Place(NamedTuple):
         index, first, rows = self.index, 0, None
         depth = min(1, len(shape))
         if isinstance(index, Tensor) and index.ndim:
-            rows, depth = index.to(torch.int64).contiguous(), index.ndim
+            rows, depth = index.to("cpu", torch.int64).contiguous(), index.ndim
         else:
             first = int(index) & _WORD
         length = math.prod(shape[depth:])
@@ -57,10 +58,8 @@ def serves(law: str, dtype: torch.dtype, device: torch.device, *where: int | Ten
     """Whether a kernel draws this law on this device, at this step and index."""
     if device.type == "cpu":
         return memory.reachable(dtype, device)
-    # On an accelerator a step held there would have to be waited for, and a list of rows is the reference's.
-    near = all(not isinstance(part, Tensor) or (part.ndim == 0 and part.device.type == "cpu") for part in where)
     wanted = device.type == "cuda" and dtype in memory.DTYPES and law in twins.LAWS
-    return wanted and near and twins.load("triton_noise") is not None
+    return wanted and twins.near(where) and twins.load("triton_noise") is not None
 
 
 def noise(law: str, shape: Sequence[int], dtype: torch.dtype, place: Place, device: torch.device = _CPU) -> Tensor:
@@ -108,6 +107,12 @@ def philox_noise(
     device: torch.device,
 ) -> Tensor:
     """The noise kernels as an operation that the compiler, fake tensors and vmap know."""
+    if law not in LAWS or not serves(law, dtype, device, step, index):
+        raise InvalidArgument(
+            "no kernel makes this noise",
+            received=f"{law} of {dtype} on {device}",
+            instead="Philox(seed), which knows what serves whom",
+        )
     return _run(law, shape, dtype, Place(seed[0] | seed[1] << 32, step, tag, index), device)
 
 

@@ -7,6 +7,7 @@ tests, which run it in Triton's interpreter on a CPU.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from typing import NamedTuple
 
@@ -15,10 +16,13 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from reparam.kernels.gamma_table import CHARTS, NODES, WEIGHTS
-from reparam.kernels.memory import periodic
+from reparam.kernels import memory, triton_quadrature
+from reparam.kernels.gamma_table import LARGE, SMALL
+from reparam.kernels.triton_chart import Packed, layer_value, packed, scaled
+from reparam.kernels.triton_math import exp_remainder, expm1, log1p, periodic
 
 _BLOCK = 512
+_POINTS = 40
 
 
 class _Limits(NamedTuple):
@@ -48,19 +52,9 @@ _SERIES = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 / 12, -
 
 
 @triton.jit
-def _chart(at, s, t, lengths: tl.constexpr, first: tl.constexpr, rows: tl.constexpr):
-    # The table holds the highest powers first, as Horner's rule takes them.
-    s = (s - tl.load(at)) * tl.load(at + 1)
-    t = (t - tl.load(at + 2)) * tl.load(at + 3)
-    at += 4
-    total = s * 0.0
-    for i in tl.static_range(rows):
-        row = t * 0.0 + tl.load(at)
-        for j in tl.static_range(1, tl.constexpr(lengths[first + i])):
-            row = row * t + tl.load(at + j)
-        total = total * s + row
-        at += lengths[first + i]
-    return total
+def _chart(at, s, t, lengths: tl.constexpr, layers: tl.constexpr, layer: tl.constexpr):
+    value, _ = layer_value(at + 4, scaled(at, s), scaled(at + 2, t), lengths, layers, layer)
+    return value
 
 
 @triton.jit
@@ -87,23 +81,6 @@ def _by_recurrence(a, x, log_x, steps: tl.constexpr, series: tl.constexpr, n: tl
 
 
 @triton.jit
-def _exp_remainder(t):
-    # exp(t) - 1 - t, to rounding error.
-    small = tl.abs(t) < 1
-    u = tl.where(small, t, 0.0)
-    total = u * 0.0 + 1.0
-    for k in tl.static_range(17):
-        total = total * u * (1.0 / (19 - k)) + 1.0
-    return tl.where(small, 0.5 * u * u * total, tl.exp(t) - 1 - t)
-
-
-@triton.jit
-def _log1p(r):
-    u = 1.0 + r
-    return tl.log(u) + (r - (u - 1.0)) / u
-
-
-@triton.jit
 def _digamma_excess(a, series: tl.constexpr):
     # psi(a + 1) - log a
     low = a < 12
@@ -121,12 +98,12 @@ def _by_quadrature(a, mu, rule, points: tl.constexpr, series: tl.constexpr):
     cutoff: tl.constexpr = 40.0
     near = tl.minimum(mu, 700.0 - tl.log(tl.maximum(a, 1.0)))
     x = a * tl.exp(near)
-    expm1 = tl.where(tl.abs(near) < 1, near + _exp_remainder(near), tl.exp(near) - 1)
+    growth = expm1(near)
     gap = mu - _digamma_excess(a, series)
     upper = gap >= 0
-    slope = tl.where(upper, a * expm1, 1 - a * expm1)
+    slope = tl.where(upper, a * growth, 1 - a * growth)
     root = tl.sqrt(slope * slope + 2 * cutoff * x)
-    above = _log1p((cutoff + a * (2 * cutoff / (slope + root))) / x)
+    above = log1p((cutoff + a * (2 * cutoff / (slope + root))) / x)
     b = 2 * slope - cutoff
     below = 4 * cutoff / (b + tl.sqrt(b * b + 8 * cutoff * (a + 1)))
     length = tl.where(upper, above, below)
@@ -134,7 +111,7 @@ def _by_quadrature(a, mu, rule, points: tl.constexpr, series: tl.constexpr):
     for k in range(points):
         node = tl.load(rule + k)
         t = tl.where(upper, length, -length) * node
-        fall = tl.where(upper, -slope, slope) * t - x * _exp_remainder(t)
+        fall = tl.where(upper, -slope, slope) * t - x * exp_remainder(t)
         density = tl.load(rule + points + k) * tl.exp(fall)
         mass += density
         moment += density * node
@@ -151,7 +128,7 @@ def _far(a, x, log_x, rule, points: tl.constexpr, series: tl.constexpr, in_log: 
     else:
         wide = x.to(tl.float64)
         near = tl.abs(wide - a) < 0.5 * a
-        mu = tl.where(near, _log1p(tl.where(near, (wide - a) / a, 0.0)), tl.log(wide) - tl.log(a))
+        mu = tl.where(near, log1p(tl.where(near, (wide - a) / a, 0.0)), tl.log(wide) - tl.log(a))
     h = _by_quadrature(a, mu, rule, points, series)
     if not in_log:
         h = x.to(tl.float64) * h
@@ -159,8 +136,80 @@ def _far(a, x, log_x, rule, points: tl.constexpr, series: tl.constexpr, in_log: 
 
 
 @triton.jit
-def _point(at, period, i, valid, whole: tl.constexpr):
-    return tl.load(at + (i if whole else i % period), mask=valid, other=1.0)
+def _located(a, u, log_range: tl.constexpr, in_log: tl.constexpr):
+    # x and log x; where the derivative is a number to be computed, and what it is elsewhere.
+    if in_log:
+        log_x, x = u, tl.exp(tl.minimum(tl.maximum(u, -log_range), log_range))
+        shaped = (a > 0) & (a < float("inf")) & (u == u)
+        inner, end = shaped & (tl.abs(u) < float("inf")), tl.maximum(-u, 0.0)
+    else:
+        log_x, x = tl.log(u), u
+        shaped = (a > 0) & (a < float("inf")) & (u >= 0)
+        inner, end = shaped & (u > 0) & (u < float("inf")), u
+    return x, log_x, inner, tl.where(shaped, end, float("nan"))
+
+
+@triton.jit
+def _by_chart(
+    a,
+    x,
+    log_x,
+    at,
+    relative: tl.constexpr,
+    lengths: tl.constexpr,
+    layers: tl.constexpr,
+    layer: tl.constexpr,
+    in_log: tl.constexpr,
+):
+    if relative:
+        ratio = log_x - tl.log(a) if in_log else tl.log(x / a)
+        h = _chart(at, 1.0 / a, ratio, lengths, layers, layer) / (a + x)
+        value = h if in_log else x * h
+    else:
+        slope = _chart(at, a, log_x, lengths, layers, layer) / (a * (a + 1) * (a + 2))
+        value = slope / x if in_log else slope
+    return value
+
+
+@triton.jit
+def _by_regions(
+    a,
+    x,
+    log_x,
+    inner,
+    result,
+    table,
+    rule,
+    charts: tl.constexpr,
+    lengths: tl.constexpr,
+    layers: tl.constexpr,
+    count: tl.constexpr,
+    limits: tl.constexpr,
+    series: tl.constexpr,
+    points: tl.constexpr,
+    in_log: tl.constexpr,
+):
+    left = inner & (x >= limits[0]) & (a >= limits[0]) & (a <= limits[1])
+    here = left & (x < 0.1 * a + 0.6)
+    done = here
+    if tl.max(here.to(tl.int32), 0) > 0:
+        h = _by_recurrence(a, x, log_x, limits[3], series, limits[4])
+        result = tl.where(here, h if in_log else x * h, result)
+    left = left & ~here
+    for k in tl.static_range(count):
+        unit = a if charts[7 * k] else a * 0.0 + 1.0
+        here = left & (a >= charts[7 * k + 1]) & (a < charts[7 * k + 2])
+        here = here & (x > charts[7 * k + 3] * unit) & (x <= charts[7 * k + 4] * unit)
+        done = done | here
+        if tl.max(here.to(tl.int32), 0) > 0:
+            at = table + charts[7 * k + 5]
+            value = _by_chart(a, x, log_x, at, charts[7 * k], lengths, layers, charts[7 * k + 6], in_log)
+            result = tl.where(here, value, result)
+    here = inner & ~done
+    if tl.max(here.to(tl.int32), 0) > 0:
+        value = _far(tl.where(here, a, 1.0), tl.where(here, x, 1.0), log_x, rule, points, series, in_log)
+        result = tl.where(here, value.to(result.dtype), result)
+    return result
 
 
 @triton.jit
@@ -177,6 +226,7 @@ def kernel(
     in_log: tl.constexpr,
     charts: tl.constexpr,
     lengths: tl.constexpr,
+    layers: tl.constexpr,
     count: tl.constexpr,
     limits: tl.constexpr,
     series: tl.constexpr,
@@ -186,118 +236,64 @@ def kernel(
     """One program: `block` elements, each by the formula of its region."""
     i = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
     valid = i < n
-    a = _point(concentration, concentration_period, i, valid, whole[0])
-    u = _point(variate, variate_period, i, valid, whole[1])
-    if in_log:
-        log_x = u
-        x = tl.exp(tl.minimum(tl.maximum(u, -limits[2]), limits[2]))
-        shaped = (a > 0) & (a < float("inf")) & (u == u)
-        inner = shaped & (tl.abs(u) < float("inf"))
-        end = tl.maximum(-u, 0.0)
-    else:
-        x = u
-        log_x = tl.log(x)
-        shaped = (a > 0) & (a < float("inf")) & (x >= 0)
-        inner = shaped & (x > 0) & (x < float("inf"))
-        end = x
-    result = tl.where(shaped, end, float("nan"))
-    left = inner & (x >= limits[0]) & (a >= limits[0]) & (a <= limits[1])
-    here = left & (x < 0.1 * a + 0.6)
-    done = here
-    if tl.max(here.to(tl.int32), 0) > 0:
-        h = _by_recurrence(a, x, log_x, limits[3], series, limits[4])
-        result = tl.where(here, h if in_log else x * h, result)
-    left = left & ~here
-    for k in tl.static_range(count):
-        unit = a if charts[8 * k] else a * 0.0 + 1.0
-        here = left & (a >= charts[8 * k + 1]) & (a < charts[8 * k + 2])
-        here = here & (x > charts[8 * k + 3] * unit) & (x <= charts[8 * k + 4] * unit)
-        done = done | here
-        if tl.max(here.to(tl.int32), 0) > 0:
-            at = table + charts[8 * k + 5]
-            if charts[8 * k]:
-                ratio = log_x - tl.log(a) if in_log else tl.log(x / a)
-                h = _chart(at, 1.0 / a, ratio, lengths, charts[8 * k + 6], charts[8 * k + 7]) / (a + x)
-                value = h if in_log else x * h
-            else:
-                slope = _chart(at, a, log_x, lengths, charts[8 * k + 6], charts[8 * k + 7]) / (a * (a + 1) * (a + 2))
-                value = slope / x if in_log else slope
-            result = tl.where(here, value, result)
-    here = inner & ~done
-    if tl.max(here.to(tl.int32), 0) > 0:
-        value = _far(tl.where(here, a, 1.0), tl.where(here, x, 1.0), log_x, rule, points, series, in_log)
-        result = tl.where(here, value.to(result.dtype), result)
-    tl.store(out + i, result, mask=valid)
-
-
-class _Pieces(NamedTuple):
-    """All charts of a dtype, flat, as Triton takes tuples.
-
-    Attributes:
-        charts: of each, whether it is relative; the concentrations from and to which it serves; the bounds of x, over a
-            where relative; where its numbers stand; where its lengths stand, and how many there are.
-        lengths: of the rows, the last row first.
-        numbers: of each chart middle and scale of both coordinates, then its coefficients, the last first.
-    """
-
-    charts: tuple[float, ...]
-    lengths: tuple[int, ...]
-    numbers: tuple[float, ...]
+    a = periodic(concentration, concentration_period, i, valid, whole[0])
+    u = periodic(variate, variate_period, i, valid, whole[1])
+    x, log_x, inner, end = _located(a, u, limits[2], in_log)
+    point = (a, x, log_x, inner, end)
+    value = _by_regions(*point, table, rule, charts, lengths, layers, count, limits, series, points, in_log)
+    tl.store(out + i, value, mask=valid)
 
 
 @functools.cache
-def _pieces(dtype: torch.dtype) -> _Pieces:
-    # A chart in 1/a serves up to where the next one begins.
-    starts = [1 / chart.s[1] if chart.relative else chart.s[0] for chart in CHARTS]
-    charts: list[float] = []
-    lengths: list[int] = []
-    numbers: list[float] = []
-    for chart, start in zip(CHARTS, starts, strict=True):
-        rows, coefficients = chart.fits[str(dtype).removeprefix("torch.")]
-        end = min((other for other in starts if other > start), default=math.inf)
-        reach = math.exp(chart.t[0]), math.exp(chart.t[1])
-        charts += [chart.relative, start, end, *reach, len(numbers), len(lengths), len(rows)]
-        lengths += reversed(rows)
-        for low, high in (chart.s, chart.t):
-            numbers += [(low + high) / 2, 2 / (high - low)]
-        numbers += reversed(coefficients)
-    return _Pieces(tuple(charts), tuple(lengths), tuple(numbers))
+def _packed(dtype: torch.dtype) -> Packed:
+    return packed((*SMALL, *LARGE), str(dtype).removeprefix("torch."))
+
+
+def _regions(dtype: torch.dtype) -> tuple[float, ...]:
+    """Of each chart whether its bounds of x are over a, the concentrations it serves, those bounds, and its place."""
+    relative = [False] * len(SMALL) + [True] * len(LARGE)
+    places = _packed(dtype).starts
+    rows = (
+        (over, *chart.serves, *map(math.exp, chart.box[1]), *place[:2])
+        for over, chart, place in zip(relative, (*SMALL, *LARGE), places, strict=True)
+    )
+    return tuple(itertools.chain.from_iterable(rows))
 
 
 @functools.cache
-def _tables(dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    numbers = torch.tensor(_pieces(dtype).numbers, dtype=dtype, device=device)
-    return numbers, torch.tensor([*NODES, *WEIGHTS], dtype=torch.float64, device=device)
+def _table(dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor(_packed(dtype).numbers, dtype=dtype, device=device)
 
 
 def constants(dtype: torch.dtype) -> dict[str, object]:
     """What the kernel is compiled for with every tensor of a dtype."""
-    pieces = _pieces(dtype)
     return {
-        "charts": pieces.charts,
-        "lengths": pieces.lengths,
-        "count": len(CHARTS),
+        "charts": _regions(dtype),
+        "lengths": _packed(dtype).lengths,
+        "layers": _packed(dtype).layers,
+        "count": len(SMALL) + len(LARGE),
         "limits": tuple(_LIMITS[dtype]),
         "series": _SERIES,
-        "points": len(NODES),
+        "points": _POINTS,
         "block": _BLOCK,
     }
 
 
-def fill(out: Tensor, a: Tensor, u: Tensor, *, in_log: bool) -> None:
-    """Writes d x / d a, or where `in_log` d log x / d a.
+def fill(name: str, out: Tensor, a: Tensor, u: Tensor) -> None:
+    """Writes d x / d a, or where the name is gamma_dlogx_da d log x / da.
 
     Args:
+        name: which of the two.
         out: float32 or float64, contiguous, not empty.
         a: the concentration, of the shape of out.
-        u: the variate, or where `in_log` its logarithm, of the shape of out.
-        in_log: which of the two.
+        u: the variate, or its logarithm, of the shape of out.
     """
-    (a, a_period), (u, u_period) = periodic(a), periodic(u)
+    (a, a_period), (u, u_period) = memory.periodic(a), memory.periodic(u)
     n = out.numel()
+    tables = _table(out.dtype, out.device), triton_quadrature.rule(_POINTS, out.device)
     kernel[(triton.cdiv(n, _BLOCK),)](
-        *(out, a, u, *_tables(out.dtype, out.device), n, a_period, u_period),
+        *(out, a, u, *tables, n, a_period, u_period),
         whole=(a_period == n, u_period == n),
-        in_log=in_log,
+        in_log=name == "gamma_dlogx_da",
         **constants(out.dtype),
     )

@@ -18,7 +18,8 @@ _COUNTERS = 256  # in one program: four float32 numbers or two float64 ones from
 
 
 @triton.jit
-def _philox(c0, c1, c2, c3, k0, k1):
+def philox(c0, c1, c2, c3, k0, k1):
+    """Philox4x32-10."""
     for _ in tl.static_range(10):
         high0, high2 = tl.umulhi(c0, 0xD2511F53), tl.umulhi(c2, 0xCD9E8D57)
         low0, low2 = c0 * 0xD2511F53, c2 * 0xCD9E8D57
@@ -44,8 +45,8 @@ def _normal(tail, centred, table, centre: tl.constexpr, far: tl.constexpr, middl
 
 
 @triton.jit
-def _narrow_cell(word):
-    # A float32 from one word: the nearer tail's probability, and the distance from the centre.
+def narrow_cell(word):
+    """A float32 from one word: the nearer tail's probability, and the distance from the centre."""
     upper = word >= 0x80000000
     nearer = tl.where(upper, 0xFFFFFFFF - word, word).to(tl.float32)
     centred = (word.to(tl.int64) - 0x80000000).to(tl.float32)
@@ -53,7 +54,8 @@ def _narrow_cell(word):
 
 
 @triton.jit
-def _wide_cell(high, low):
+def wide_cell(high, low):
+    """The same of a float64, from two words."""
     number = (high.to(tl.int64) << 21) | (low >> 11).to(tl.int64)
     upper = number >= (1 << 52)
     nearer = tl.where(upper, (1 << 53) - 1 - number, number).to(tl.float64)
@@ -62,12 +64,24 @@ def _wide_cell(high, low):
 
 
 @triton.jit
-def _one(tail, centred, upper, table, law: tl.constexpr, sizes: tl.constexpr, epsilon: tl.constexpr):
+def exponential(tail, upper):
+    """A standard exponential number from a cell."""
+    # -log(tail) in the upper half; -log1p(-tail) in the lower, with what 1 - tail has lost put back.
+    rest = tl.where(upper, tail, 1 - tail)
+    lost = tl.where(upper, 0.0, (1 - rest) - tail)
+    return -(tl.log(rest) + lost / rest)
+
+
+@triton.jit
+def one(tail, centred, upper, table, law: tl.constexpr, sizes: tl.constexpr, epsilon: tl.constexpr):
+    """A number of a law from a cell: 0 uniform, 1 normal, 2 exponential."""
     if law == 0:
         u = tl.where(upper, 1 - tail, tail)
         value = tl.minimum(tl.maximum(u, epsilon / 4), 1 - epsilon / 2)
-    else:
+    elif law == 1:
         value = _normal(tail, centred, table, sizes[0], sizes[1], sizes[2], sizes[3])
+    else:
+        value = exponential(tail, upper)
     return value
 
 
@@ -81,7 +95,30 @@ def _put(out, loc, scale, at, value, valid, scaled: tl.constexpr, moved: tl.cons
 
 
 @triton.jit
-def _kernel(
+def _places(q, n, length, first_row, per: tl.constexpr, shared: tl.constexpr):
+    # The first two words of counter q; and of its words the number of the first in its row, where the row begins in the
+    # draw, and how many words it has.
+    row_words = length * per
+    if shared:
+        # Rows of one or two words, their counters running on from the first row's part of its own.
+        start = first_row * row_words
+        c0 = q * 0
+        c1 = (start // 4 + q) % (row_words << 30)
+        word = 4 * q - start % 4
+        origin, limit = word * 0, word * 0 + n * per
+    else:
+        a_row = (row_words + 3) // 4
+        row = q // a_row
+        c0 = q % a_row
+        c1 = first_row + row
+        word = 4 * c0
+        origin = row * length
+        limit = tl.where(origin < n, word * 0 + row_words, 0)
+    return c0, c1, word, origin, limit
+
+
+@triton.jit
+def kernel(
     out,
     loc,
     scale,
@@ -102,26 +139,11 @@ def _kernel(
     epsilon: tl.constexpr,
     counters: tl.constexpr,
 ):
-    per: tl.constexpr = 2 if wide else 1
+    """One program: the numbers of `counters` counters."""
     q = tl.program_id(0).to(tl.int64) * counters + tl.arange(0, counters)
-    row_words = length * per
-    if shared:
-        # Rows of one or two words, their counters running on from the first row's part of its own.
-        start = first_row * row_words
-        c0 = q * 0
-        c1 = (start // 4 + q) % (row_words << 30)
-        word = 4 * q - start % 4
-        origin, limit = word * 0, word * 0 + n * per
-    else:
-        a_row = (row_words + 3) // 4
-        row = q // a_row
-        c0 = q % a_row
-        c1 = first_row + row
-        word = 4 * c0
-        origin = row * length
-        limit = tl.where(origin < n, word * 0 + row_words, 0)
+    c0, c1, word, origin, limit = _places(q, n, length, first_row, 2 if wide else 1, shared)
     low32: tl.constexpr = 0xFFFFFFFF
-    w0, w1, w2, w3 = _philox(
+    w0, w1, w2, w3 = philox(
         (c0 & low32).to(tl.uint32),
         (c1 & low32).to(tl.uint32),
         (q * 0 + step).to(tl.uint32),
@@ -130,22 +152,29 @@ def _kernel(
         (q * 0 + key_high).to(tl.uint32),
     )
     if wide:
-        tail, centred, upper = _wide_cell(w0, w1)
-        value = _one(tail, centred, upper, table, law, sizes, epsilon)
+        tail, centred, upper = wide_cell(w0, w1)
+        value = one(tail, centred, upper, table, law, sizes, epsilon)
         _put(out, loc, scale, origin + word // 2, value, (word >= 0) & (word < limit), scaled, moved)
-        tail, centred, upper = _wide_cell(w2, w3)
-        value = _one(tail, centred, upper, table, law, sizes, epsilon)
+        tail, centred, upper = wide_cell(w2, w3)
+        value = one(tail, centred, upper, table, law, sizes, epsilon)
         _put(out, loc, scale, origin + word // 2 + 1, value, (word + 2 >= 0) & (word + 2 < limit), scaled, moved)
     else:
         for k in tl.static_range(4):
             w = w0 if k == 0 else (w1 if k == 1 else (w2 if k == 2 else w3))
-            tail, centred, upper = _narrow_cell(w)
-            value = _one(tail, centred, upper, table, law, sizes, epsilon)
+            tail, centred, upper = narrow_cell(w)
+            value = one(tail, centred, upper, table, law, sizes, epsilon)
             _put(out, loc, scale, origin + word + k, value, (word + k >= 0) & (word + k < limit), scaled, moved)
 
 
+def constants(dtype: torch.dtype) -> dict[str, object]:
+    """What a kernel that makes normal numbers of a dtype is compiled for."""
+    sizes = (len(CENTRE[dtype]), len(TAIL[dtype]), CENTRE_MIDDLE, TAIL_MIDDLE[dtype])
+    return {"wide": dtype == torch.float64, "sizes": sizes, "epsilon": torch.finfo(dtype).eps}
+
+
 @functools.cache
-def _table(dtype: torch.dtype, device: torch.device) -> Tensor:
+def table(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The coefficients of the normal quantile."""
     return torch.tensor([*CENTRE[dtype], *TAIL[dtype]], dtype=dtype, device=device)
 
 
@@ -157,10 +186,10 @@ def fill(
     loc: Tensor | None = None,
     scale: Tensor | None = None,
 ) -> None:
-    """Noise of one law (0 uniform, 1 normal) into a contiguous tensor; times a scale and added to a loc where given.
+    """Noise of one law into a contiguous tensor; times a scale and added to a loc where given.
 
     Args:
-        law: the number of the law.
+        law: 0 uniform, 1 normal, 2 exponential.
         out: float32 or float64, not empty.
         words: seed, step, tag and the number of the first row.
         length: numbers in a row.
@@ -174,16 +203,13 @@ def fill(
     n = out.numel()
     lead = first_row * row_words % 4 if shared else 0
     total = -(-(n * row_words // length + lead) // 4) if shared else n // length * -(-row_words // 4)
-    sizes = (len(CENTRE[out.dtype]), len(TAIL[out.dtype]), CENTRE_MIDDLE, TAIL_MIDDLE[out.dtype])
-    _kernel[(triton.cdiv(total, _COUNTERS),)](
+    kernel[(triton.cdiv(total, _COUNTERS),)](
         *(out, out if loc is None else loc, out if scale is None else scale),
-        *(_table(out.dtype, out.device), n, length, first_row, seed & 0xFFFFFFFF, seed >> 32, step, tag),
-        wide=wide,
+        *(table(out.dtype, out.device), n, length, first_row, seed & 0xFFFFFFFF, seed >> 32, step, tag),
         law=law,
         shared=shared,
         scaled=scale is not None,
         moved=loc is not None,
-        sizes=sizes,
-        epsilon=torch.finfo(out.dtype).eps,
         counters=_COUNTERS,
+        **constants(out.dtype),
     )

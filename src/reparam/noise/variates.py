@@ -12,10 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from reparam.kernels import memory, native
+from reparam.errors import InvalidArgument
+from reparam.kernels import memory, native, twins
 from reparam.kernels.noise import Place
 from reparam.noise import _rejection
 from reparam.noise.counter import rows_of
+from reparam.noise.quantile import FLOATS
 
 # The laws sampled by rejection.
 SAMPLERS = tuple(_rejection.LAWS)
@@ -32,26 +34,53 @@ def variate(law: str, parameters: Sequence[Tensor], place: Place) -> Tensor:
             A value out of range makes NaN there.
         place: where the draw's random words stand.
     """
+    _require_served(law, parameters)
     parameters = [p.detach() for p in parameters]
-    if memory.visible([*parameters, *place.tensors()]):
+    if parameters[0].device.type != "meta" and memory.visible([*parameters, *place.tensors()]):
         return _run(law, parameters, place)
     step, index = (torch.as_tensor(part, dtype=torch.int64) for part in (place.step, place.index))
     return philox_variate(law, parameters, [place.seed & _WORD, place.seed >> 32], step, place.tag, index)
 
 
+def _require_served(law: str, parameters: Sequence[Tensor]) -> None:
+    if law not in SAMPLERS:
+        raise InvalidArgument(
+            "no law of this name is sampled by rejection", received=f"law = {law!r}", instead=", ".join(SAMPLERS)
+        )
+    first = parameters[0]
+    alike = all(
+        p.dtype == first.dtype and p.device == first.device and p.shape == first.shape and p.layout == torch.strided
+        for p in parameters
+    )
+    if not alike or first.dtype not in FLOATS:
+        raise InvalidArgument(
+            f"the parameters of {law} must be strided tensors of one shape, one device and one floating-point dtype",
+            received=", ".join(f"{tuple(p.shape)} of {p.dtype}, {p.layout}, on {p.device}" for p in parameters),
+            instead="convert and expand them to the shape of the draw",
+        )
+
+
 def _run(law: str, parameters: Sequence[Tensor], place: Place) -> Tensor:
     first = parameters[0]
-    if not memory.reachable(first.dtype, first.device):
+    twin = first.is_cuda and _has_twin(law, first.dtype, place)
+    if not (twin or memory.reachable(first.dtype, first.device)):
         return _by_definition(law, parameters, place)
-    assert native is not None
     out = torch.empty_like(first, memory_format=torch.contiguous_format)
-    if out.numel():
+    if out.numel() and twin:
+        twins.sample(law, out, first, place.words(first.shape)[0])
+    elif out.numel():
+        assert native is not None
         words, _rows = place.words(first.shape)
         addresses, _held = memory.words(parameters)
         wide, which = first.dtype == torch.float64, _NATIVE_LAWS.index(law)
         addresses += [0, 1] * (2 - len(parameters))
         native.variates(which, wide, out.numel(), torch.get_num_threads(), out.data_ptr(), *addresses, *words)
     return out
+
+
+def _has_twin(law: str, dtype: torch.dtype, place: Place) -> bool:
+    wanted = law in twins.SAMPLERS and dtype in memory.DTYPES
+    return wanted and twins.near(place.tensors()) and twins.load("triton_gamma_sampler") is not None
 
 
 def _by_definition(law: str, parameters: Sequence[Tensor], place: Place) -> Tensor:
@@ -68,6 +97,7 @@ def philox_variate(
     law: str, parameters: Sequence[Tensor], seed: Sequence[int], step: Tensor, tag: int, index: Tensor
 ) -> Tensor:
     """The samplers as an operation that the compiler, fake tensors and vmap know."""
+    _require_served(law, parameters)
     return _run(law, parameters, Place(seed[0] | seed[1] << 32, step, tag, index))
 
 

@@ -80,6 +80,8 @@ class Config(engine.Settings):
     """Images per step, over all processes."""
     learning_rate: float = 1e-3
     """Step size of Adam."""
+    control_learning_rate: float = 1e-3
+    """Step size of Adam for what the estimator trains of its own, as in the papers."""
     nll_samples: int = 100
     """Importance samples per test image for the final negative log-likelihood."""
 
@@ -312,7 +314,9 @@ class Training(engine.Training):
         self.weights = self.model = build(config, self.dataset)
         # An estimator that cannot serve these latents says so here, before a folder is made.
         self.model.bound(self.dataset.train_images[:2].flatten(1).round(), torch.Generator().manual_seed(0))
-        optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate)
+        controls = {"params": list(self.model.controls.parameters()), "lr": config.control_learning_rate}
+        networks = [*self.model.encoder.parameters(), *self.model.decoder.parameters()]
+        optimizer = torch.optim.Adam([{"params": networks}, controls], lr=config.learning_rate)
         self.learner = machine.learner(self.model, self._loss, optimizer)
         self.state = {"learner": self.learner}
         self.steps = config.steps or config.epochs * self.order.steps_per_epoch
@@ -357,8 +361,9 @@ def _check(config: Config) -> None:
     for name in ("levels", "hidden", "latent", "epochs", "steps", "batch", "nll_samples"):
         value = getattr(config, name)
         require(value is None or value >= 1, name, value, "a whole number of at least 1")
-    rate = config.learning_rate
-    require(0 < rate < math.inf, "learning_rate", rate, "a positive number, such as 1e-3")
+    for name in ("learning_rate", "control_learning_rate"):
+        rate = getattr(config, name)
+        require(0 < rate < math.inf, name, rate, "a positive number, such as 1e-3")
     words = {"family": tuple(FAMILIES), "network": ("linear", "nonlinear"), "kl": ("analytic", "monte-carlo")}
     for name, known in words.items():
         require(getattr(config, name) in known, name, getattr(config, name), f"one of {', '.join(known)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
+import torch
 from torch import Tensor
 
 from reparam.kernels import elementwise
@@ -13,9 +14,9 @@ from reparam.kernels.implicit import watched
 def native_value(name: str, *inputs: Tensor | float) -> Tensor | None:
     """The kernel's value, or None where the reference must answer.
 
-    That is the case for other devices and dtypes, mixed ones and plain numbers; where there is no kernel; and where the
-    result may be differentiated, which the reference can be to any order. A pathwise derivative is mostly wanted as a
-    number, in a backward pass, and then the kernel gives it.
+    That is the case for other devices and dtypes, mixed ones and plain numbers; for shapes that do not broadcast; where
+    there is no kernel; and where the result may be differentiated, which the reference can be to any order. A pathwise
+    derivative is mostly wanted as a number, in a backward pass, and then the kernel gives it.
     """
     for value in inputs:
         if not isinstance(value, Tensor):
@@ -23,4 +24,9 @@ def native_value(name: str, *inputs: Tensor | float) -> Tensor | None:
     tensors = cast("tuple[Tensor, ...]", inputs)
     if watched(tensors) or not elementwise.serves(name, tensors):
         return None
+    if any(t.shape != tensors[0].shape for t in tensors):
+        try:
+            tensors = torch.broadcast_tensors(*tensors)
+        except RuntimeError:
+            return None  # the reference names what does not fit
     return elementwise.evaluate(name, tensors)

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from reparam.errors import InvalidArgument
 from reparam.kernels.implicit import attach, watched
-from reparam.special._dtypes import promote
+from reparam.special._arguments import promote
 
 # Twelve terms at order 20 leave 5e-16 in log I and 2e-15 in the ratio, over all x.
 _LEAST_ORDER = 20
@@ -44,7 +44,7 @@ def log_ive(order: float, x: Tensor | float) -> Tensor:
     Gradient: exact, with respect to x, of any order; the order is a constant.
 
     Raises:
-        InvalidArgument: the order is negative or not finite.
+        InvalidArgument: the order is negative or not finite, or x is complex.
 
     References:
         F. W. J. Olver, Asymptotics and Special Functions, 1974, chapter 10; D. E. Amos, Computation of modified
@@ -54,7 +54,7 @@ def log_ive(order: float, x: Tensor | float) -> Tensor:
         >>> log_ive(0.5, torch.tensor(2.0, dtype=torch.float64)).exp()  # sqrt(2 / (pi x)) sinh(x) exp(-x)
         tensor(0.2769, dtype=torch.float64)
     """
-    (x,), dtype = promote(x)
+    (x,), dtype = promote(x=x)
     value = log_reduced_ive(order, x)
     if order > 0:
         value = value + order * x.log()
@@ -78,7 +78,7 @@ def bessel_ratio(order: float, x: Tensor | float) -> Tensor:
     Gradient: exact, with respect to x, of any order; the order is a constant.
 
     Raises:
-        InvalidArgument: the order is negative or not finite.
+        InvalidArgument: the order is negative or not finite, or x is complex.
 
     References:
         D. E. Amos, Computation of modified Bessel functions and their ratios, Mathematics of Computation, 1974.
@@ -88,7 +88,7 @@ def bessel_ratio(order: float, x: Tensor | float) -> Tensor:
         >>> torch.allclose(bessel_ratio(0.5, x), 1 / x.tanh() - 1 / x)
         True
     """
-    (x,), dtype = promote(x)
+    (x,), dtype = promote(x=x)
     return _descend(order, x).ratio.to(dtype)
 
 
@@ -103,7 +103,7 @@ def bessel_ratio_complement(order: float, x: Tensor | float) -> Tensor:
         >>> bessel_ratio_complement(0, torch.tensor(1e6, dtype=torch.float64)).item()  # doctest: +ELLIPSIS
         5.00000125...e-07
     """
-    (x,), dtype = promote(x)
+    (x,), dtype = promote(x=x)
     return _descend(order, x).complement.to(dtype)
 
 

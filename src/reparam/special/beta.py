@@ -3,20 +3,23 @@ r"""The regularised incomplete Beta function, and the pathwise derivatives of th
 Reference implementations in torch operations: one 56-point quadrature over the nearer tail of logit X, a fixed cost
 whatever the arguments, and no branch on data. Derivatives of every order, in reverse and forward mode, are those of the
 same integral, differentiated under its sign by autograd. Where a derivative is asked of the result, the graph keeps a
-few hundred numbers an element; under ``no_grad`` nothing is kept.
+few hundred numbers an element; under ``no_grad`` nothing is kept. Where a pathwise derivative is wanted as a number
+alone, the kernels' polynomials and continued fraction take its place (:mod:`reparam.special._beta_charts`).
 
 Everything is computed on the logit axis, in float64, and rounded once to the dtype of the arguments.
 """
 
 from __future__ import annotations
 
+import importlib
+
 import torch
 from torch import Tensor
 
-from reparam.special._beta_inputs import as_float64, poisoned
+from reparam.special import _regions
+from reparam.special._arguments import LEAST_SHAPE, as_float64, poisoned
 from reparam.special._beta_pieces import digamma_difference
 from reparam.special._beta_tail import dlogit_dconcentration1, nearer_tail
-from reparam.special._dtypes import LEAST_SHAPE
 from reparam.special._native import native_value
 
 
@@ -38,7 +41,7 @@ def betainc(a: Tensor | float, b: Tensor | float, x: Tensor | float) -> Tensor:
     are the limits: 0 in a and b, the density in x.
 
     Raises:
-        InvalidArgument: an argument is complex, or the shapes do not broadcast.
+        InvalidArgument: an argument is complex, the shapes do not broadcast, or the devices differ.
 
     References:
         Didonato and Morris, "Algorithm 708: significant digit computation of the incomplete beta function ratios",
@@ -86,7 +89,7 @@ def beta_dx_dconcentration1(a: Tensor | float, b: Tensor | float, x: Tensor | fl
     points of `benchmarks/second_derivatives.py`. At x = 0 the slope in x is ∞.
 
     Raises:
-        InvalidArgument: an argument is complex, or the shapes do not broadcast.
+        InvalidArgument: an argument is complex, the shapes do not broadcast, or the devices differ.
 
     References:
         Figurnov, Mohamed and Mnih, "Implicit reparameterization gradients", NeurIPS, 2018. Jankowiak and Obermeyer,
@@ -103,7 +106,7 @@ def beta_dx_dconcentration1(a: Tensor | float, b: Tensor | float, x: Tensor | fl
     a, b, x = poisoned(_in_domain(a, b) & (x >= 0) & (x <= 1), a, b, x)
     inner = (x > 0) & (x < 1)
     a_, b_, x_ = _where(inner, (a, 1.0), (b, 1.0), (x, 0.5))
-    slope = x_ * (1 - x_) * dlogit_dconcentration1(a_, b_, _logit(x_))
+    slope = x_ * (1 - x_) * _by_charts_or_integral(a_, b_, _logit(x_))
     a_, b_, x_ = _where(~inner, (a, 1.0), (b, 1.0), (x, 1.0))
     # Both vanish at their end; x^(1/2) has the infinite slope of -x log x, and the other is the limit at x = 1.
     end = torch.where(x_ < 0.5, torch.sqrt(x_), (1 - x_) * digamma_difference(a_, b_) / b_)
@@ -129,7 +132,7 @@ def beta_dx_dconcentration0(a: Tensor | float, b: Tensor | float, x: Tensor | fl
     a, b, x = poisoned(_in_domain(a, b) & (x >= 0) & (x <= 1), a, b, x)
     inner = (x > 0) & (x < 1)
     a_, b_, x_ = _where(inner, (a, 1.0), (b, 1.0), (x, 0.5))
-    slope = -x_ * (1 - x_) * dlogit_dconcentration1(b_, a_, -_logit(x_))
+    slope = -x_ * (1 - x_) * _by_charts_or_integral(b_, a_, -_logit(x_))
     a_, b_, x_ = _where(~inner, (a, 1.0), (b, 1.0), (x, 0.0))
     end = torch.where(x_ > 0.5, -torch.sqrt(1 - x_), -x_ * digamma_difference(b_, a_) / a_)
     return torch.where(inner, slope, end).to(dtype)
@@ -161,7 +164,7 @@ def beta_dlogit_dconcentration1(a: Tensor | float, b: Tensor | float, logit_x: T
     .. math:: \frac{\partial}{\partial u} \frac{du}{da} = \psi(a) - \psi(a + b) - \log x - (a - (a + b) x) \frac{du}{da}
 
     Raises:
-        InvalidArgument: an argument is complex, or the shapes do not broadcast.
+        InvalidArgument: an argument is complex, the shapes do not broadcast, or the devices differ.
 
     References:
         Figurnov, Mohamed and Mnih, "Implicit reparameterization gradients", NeurIPS, 2018.
@@ -203,10 +206,18 @@ def _dlogit(a: Tensor, b: Tensor, u: Tensor) -> Tensor:
     a, b, u = poisoned(_in_domain(a, b) & ~torch.isnan(u), a, b, u)
     inner = torch.isfinite(u)
     a_, b_, u_ = _where(inner, (a, 1.0), (b, 1.0), (u, 0.0))
-    slope = dlogit_dconcentration1(a_, b_, u_)
+    slope = _by_charts_or_integral(a_, b_, u_)
     a_, b_, u_ = _where(~inner, (a, 1.0), (b, 1.0), (u, 0.0))
     end = torch.where(u_ < 0, -u_ / a_, digamma_difference(a_, b_) / b_)
     return torch.where(inner, slope, end)
+
+
+def _by_charts_or_integral(a: Tensor, b: Tensor, u: Tensor) -> Tensor:
+    """By the kernels' formulas where a value is all that is asked for, else by the integral."""
+    if _regions.visible(a, b, u):
+        charts = importlib.import_module("reparam.special._beta_charts")  # needless where there are kernels
+        return charts.dlogit_dconcentration1(a, b, u)
+    return dlogit_dconcentration1(a, b, u)
 
 
 def _regularised(a: Tensor | float, b: Tensor | float, x: Tensor | float, *, complement: bool) -> Tensor:

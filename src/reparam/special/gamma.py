@@ -2,19 +2,20 @@ r"""The incomplete Gamma functions, their inverses, and the pathwise derivatives
 
 Reference implementations in torch operations: one 40-point quadrature (see :mod:`reparam.special._gamma_core`), no
 branches on data, and no custom derivative, so that ``torch.compile``, ``torch.func`` and forward mode see ordinary
-operations and every order of derivative is the derivative of the same accurate integral.
+operations and every order of derivative is the derivative of the same accurate integral. Where a pathwise derivative is
+wanted as a number alone, the polynomials of the kernels' table take its place (:mod:`reparam.special._gamma_charts`).
 """
 
 from __future__ import annotations
 
-import functools
+import importlib
 
 import torch
 from torch import Tensor
 
-from reparam.errors import InvalidArgument
 from reparam.special import _gamma_core as core
-from reparam.special._dtypes import LEAST_SHAPE
+from reparam.special import _regions
+from reparam.special._arguments import LEAST_SHAPE, as_float64, poisoned
 from reparam.special._gamma_inverse import log_quantile_ratio
 from reparam.special._native import native_value
 
@@ -38,7 +39,7 @@ def gammainc(a: Tensor | float, x: Tensor | float) -> Tensor:
     limit (∞, 1 or 0 as a is below, at or above 1).
 
     Raises:
-        InvalidArgument: an argument is complex.
+        InvalidArgument: an argument is complex, the shapes do not broadcast, or the devices differ.
 
     References:
         Gautschi, "A computational procedure for incomplete gamma functions", ACM TOMS, 1979. Figurnov, Mohamed and
@@ -82,7 +83,7 @@ def gammaincinv(a: Tensor | float, p: Tensor | float) -> Tensor:
     :math:`\partial x / \partial p = 1 / p(x; a)`, in every mode of differentiation, up to the eighth derivative.
 
     Raises:
-        InvalidArgument: an argument is complex.
+        InvalidArgument: an argument is complex, the shapes do not broadcast, or the devices differ.
 
     References:
         DiDonato and Morris, "Computation of the incomplete gamma function ratios and their inverse", ACM TOMS, 1986.
@@ -126,7 +127,7 @@ def log_gammaincinv(a: Tensor | float, log_p: Tensor | float) -> Tensor:
     Gradient: implicit, in a (:func:`gamma_dlogx_dconcentration`) and in log p, up to the eighth derivative.
 
     Raises:
-        InvalidArgument: an argument is complex.
+        InvalidArgument: an argument is complex, the shapes do not broadcast, or the devices differ.
 
     References: see :func:`gammaincinv`.
 
@@ -134,8 +135,8 @@ def log_gammaincinv(a: Tensor | float, log_p: Tensor | float) -> Tensor:
         >>> round(log_gammaincinv(1e-4, torch.tensor(0.5, dtype=torch.float64).log()).item(), 3)
         -6932.049
     """
-    a, log_p, dtype = _prepare(a, log_p)
-    a, log_p = _poison((a >= LEAST_SHAPE) & (a < torch.inf) & (log_p <= 0), a, log_p)
+    (a, log_p), dtype = as_float64(a=a, log_p=log_p)
+    a, log_p = poisoned((a >= LEAST_SHAPE) & (a < torch.inf) & (log_p <= 0), a, log_p)
     inner = (log_p > -torch.inf) & (log_p < 0)
     safe_a, safe_log_p = torch.where(inner, a, 1.0), torch.where(inner, log_p, -1.0)
     mu = log_quantile_ratio(safe_a, safe_log_p, _log1mexp(safe_log_p))
@@ -162,7 +163,7 @@ def gamma_dx_dconcentration(a: Tensor | float, x: Tensor | float) -> Tensor:
     :math:`\partial g / \partial x = \psi(a) - \log x - g ((a - 1) / x - 1)`.
 
     Raises:
-        InvalidArgument: an argument is complex.
+        InvalidArgument: an argument is complex, the shapes do not broadcast, or the devices differ.
 
     References:
         Figurnov, Mohamed and Mnih, "Implicit reparameterization gradients", NeurIPS, 2018. Jankowiak and Obermeyer,
@@ -176,11 +177,11 @@ def gamma_dx_dconcentration(a: Tensor | float, x: Tensor | float) -> Tensor:
     value = native_value("gamma_dx_da", a, x)
     if value is not None:
         return value
-    a, x, dtype = _prepare(a, x)
-    a, x = _poison((a >= LEAST_SHAPE) & (a < torch.inf) & (x >= 0), a, x)
+    (a, x), dtype = as_float64(a=a, x=x)
+    a, x = poisoned((a >= LEAST_SHAPE) & (a < torch.inf) & (x >= 0), a, x)
     inner = (x > 0) & (x < torch.inf)
     safe_a, safe_x = torch.where(inner, a, 1.0), torch.where(inner, x, 1.0)
-    g = safe_x * core.dlogx_dconcentration(safe_a, _log_ratio(safe_a, safe_x))
+    g = safe_x * _dlogx(safe_a, _log_ratio(safe_a, safe_x))
     # The square root has g's value and g's slope at both ends of the support.
     g = torch.where(inner, g, torch.sqrt(torch.where(inner, 1.0, x)))
     return g.to(dtype)
@@ -206,7 +207,7 @@ def gamma_dlogx_dconcentration(a: Tensor | float, log_x: Tensor | float) -> Tens
     Gradient: exact in a and log x, to every order; first derivatives hold to 1e-11.
 
     Raises:
-        InvalidArgument: an argument is complex.
+        InvalidArgument: an argument is complex, the shapes do not broadcast, or the devices differ.
 
     References: see :func:`gamma_dx_dconcentration`.
 
@@ -218,18 +219,26 @@ def gamma_dlogx_dconcentration(a: Tensor | float, log_x: Tensor | float) -> Tens
     value = native_value("gamma_dlogx_da", a, log_x)
     if value is not None:
         return value
-    a, log_x, dtype = _prepare(a, log_x)
-    a, log_x = _poison((a >= LEAST_SHAPE) & (a < torch.inf) & ~torch.isnan(log_x), a, log_x)
+    (a, log_x), dtype = as_float64(a=a, log_x=log_x)
+    a, log_x = poisoned((a >= LEAST_SHAPE) & (a < torch.inf) & ~torch.isnan(log_x), a, log_x)
     inner = torch.isfinite(log_x)
     safe_a = torch.where(inner, a, 1.0)
-    h = core.dlogx_dconcentration(safe_a, torch.where(inner, log_x, 0.0) - torch.log(safe_a))
+    h = _dlogx(safe_a, torch.where(inner, log_x, 0.0) - torch.log(safe_a))
     h = torch.where(inner, h, torch.relu(-torch.where(inner, 0.0, log_x)))
     return h.to(dtype)
 
 
+def _dlogx(a: Tensor, mu: Tensor) -> Tensor:
+    """By the kernels' tables where a value is all that is asked for, else by the integral."""
+    if _regions.visible(a, mu):
+        charts = importlib.import_module("reparam.special._gamma_charts")  # needless where there are kernels
+        return charts.dlogx_dconcentration(a, mu)
+    return core.dlogx_dconcentration(a, mu)
+
+
 def _regularised(a: Tensor | float, x: Tensor | float, *, complement: bool) -> Tensor:
-    a, x, dtype = _prepare(a, x)
-    a, x = _poison((a >= LEAST_SHAPE) & (a < torch.inf) & (x >= 0), a, x)
+    (a, x), dtype = as_float64(a=a, x=x)
+    a, x = poisoned((a >= LEAST_SHAPE) & (a < torch.inf) & (x >= 0), a, x)
     inner = (x > 0) & (x < torch.inf)
     safe_a, safe_x = torch.where(inner, a, 1.0), torch.where(inner, x, 1.0)
     log_mass, tail = core.log_mass(safe_a, _log_ratio(safe_a, safe_x))
@@ -243,8 +252,8 @@ def _regularised(a: Tensor | float, x: Tensor | float, *, complement: bool) -> T
 
 
 def _quantile(a: Tensor | float, p: Tensor | float, *, complement: bool) -> Tensor:
-    a, p, dtype = _prepare(a, p)
-    a, p = _poison((a >= LEAST_SHAPE) & (a < torch.inf) & (p >= 0) & (p <= 1), a, p)
+    (a, p), dtype = as_float64(**{"a": a, "q" if complement else "p": p})
+    a, p = poisoned((a >= LEAST_SHAPE) & (a < torch.inf) & (p >= 0) & (p <= 1), a, p)
     inner = (p > 0) & (p < 1)
     safe_a, safe_p = torch.where(inner, a, 1.0), torch.where(inner, p, 0.5)
     logs = torch.log(safe_p), torch.log1p(-safe_p)
@@ -252,28 +261,6 @@ def _quantile(a: Tensor | float, p: Tensor | float, *, complement: bool) -> Tens
     end_a, end_p = torch.where(inner, 1.0, a), torch.where(inner, 0.5, 1 - p if complement else p)
     # x ~ p^(1/a) at 0 and oo at 1, value and slope.
     return torch.where(inner, x, torch.pow(end_p, 1 / end_a) / (1 - end_p)).to(dtype)
-
-
-def _prepare(a: Tensor | float, x: Tensor | float) -> tuple[Tensor, Tensor, torch.dtype]:
-    """Both arguments in float64 and one shape, and the dtype of the answer."""
-    tensors = [t for t in (a, x) if isinstance(t, Tensor)]
-    # torch.result_type, which the compiler does not trace: a dimension outranks a scalar, a float an integer.
-    floats = [t for t in tensors if t.is_floating_point()]
-    dtypes = [t.dtype for t in floats if t.dim() > 0] or [t.dtype for t in floats] or [torch.get_default_dtype()]
-    if any(isinstance(t, complex) or (isinstance(t, Tensor) and t.is_complex()) for t in (a, x)):
-        raise InvalidArgument(
-            "the incomplete Gamma functions are defined here for real arguments only",
-            received=f"arguments of {_kind(a)} and {_kind(x)}",
-            instead="pass real tensors, for instance z.real",
-        )
-    device = next((t.device for t in tensors if t.dim() > 0), tensors[0].device if tensors else None)
-    wide = [torch.as_tensor(t, dtype=torch.float64, device=device) for t in (a, x)]
-    first, second = torch.broadcast_tensors(*wide)
-    return first, second, functools.reduce(torch.promote_types, dtypes)
-
-
-def _kind(argument: object) -> str:
-    return f"dtype {argument.dtype}" if isinstance(argument, Tensor) else f"type {type(argument).__name__}"
 
 
 def _log1mexp(t: Tensor) -> Tensor:
@@ -288,9 +275,3 @@ def _log_ratio(a: Tensor, x: Tensor) -> Tensor:
     near = (x - a).abs() < 0.5 * a
     relative = torch.where(near, x - a, 0.0) / a
     return torch.where(near, torch.log1p(relative), torch.log(x) - torch.log(a))
-
-
-def _poison(valid: Tensor, *arguments: Tensor) -> tuple[Tensor, ...]:
-    """NaN in every argument where one is out of range: a factor, so that the gradients are NaN as well."""
-    factor = torch.where(valid, 1.0, torch.nan).to(torch.float64)
-    return tuple(argument * factor for argument in arguments)

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from reparam.special._arguments import promote
 from reparam.special._closed_form import closed_form
-from reparam.special._dtypes import promote
 from reparam.special._quadrature import gauss_legendre
 
 _ROOT_TAU = math.sqrt(2 * math.pi)
@@ -40,6 +40,9 @@ def log_ndtr(x: Tensor | float) -> Tensor:
     Gradient: exact, of any order; the first is the hazard at -x, and neither it nor the second loses digits in
     the tails.
 
+    Raises:
+        InvalidArgument: the argument is complex.
+
     References:
         M. Abramowitz, I. A. Stegun, Handbook of Mathematical Functions, 1964, section 26.2.
 
@@ -47,7 +50,7 @@ def log_ndtr(x: Tensor | float) -> Tensor:
         >>> log_ndtr(torch.tensor([-30.0, 0.0], dtype=torch.float64))
         tensor([-454.3212,   -0.6931], dtype=torch.float64)
     """
-    (x,), dtype = promote(x)
+    (x,), dtype = promote(x=x)
     return _log_ndtr(x).to(dtype)
 
 
@@ -64,6 +67,9 @@ def ndtri(p: Tensor | float) -> Tensor:
 
     Gradient: exact, of any order: :math:`1 / \varphi(x)`.
 
+    Raises:
+        InvalidArgument: the argument is complex.
+
     References:
         M. J. Wichura, Algorithm AS 241: The percentage points of the normal distribution, Applied Statistics, 1988.
 
@@ -71,7 +77,7 @@ def ndtri(p: Tensor | float) -> Tensor:
         >>> ndtri(torch.tensor([0.025, 0.5, 0.975]))
         tensor([-1.9600,  0.0000,  1.9600])
     """
-    (p,), dtype = promote(p)
+    (p,), dtype = promote(p=p)
     return torch.special.ndtri(p).to(dtype)
 
 
@@ -88,6 +94,9 @@ def ndtri_exp(log_p: Tensor | float) -> Tensor:
 
     Gradient: exact, of any order: :math:`\Phi(x) / \varphi(x)`.
 
+    Raises:
+        InvalidArgument: the argument is complex.
+
     References:
         M. J. Wichura, Algorithm AS 241: The percentage points of the normal distribution, Applied Statistics, 1988.
 
@@ -95,7 +104,7 @@ def ndtri_exp(log_p: Tensor | float) -> Tensor:
         >>> ndtri_exp(torch.tensor([-5000.0, -1.0], dtype=torch.float64))
         tensor([-99.9447,  -0.3375], dtype=torch.float64)
     """
-    (log_p,), dtype = promote(log_p)
+    (log_p,), dtype = promote(log_p=log_p)
     return _ndtri_exp(log_p).to(dtype)
 
 
@@ -117,6 +126,9 @@ def log_diff_ndtr(a: Tensor | float, b: Tensor | float) -> Tensor:
     Gradient: exact, with respect to both, of any order: :math:`\varphi(b) / (\Phi(b) - \Phi(a))` and minus the same
     at a; 0 at an infinite bound.
 
+    Raises:
+        InvalidArgument: an argument is complex, the shapes do not broadcast, or the devices differ.
+
     References:
         N. Chopin, Fast simulation of truncated Gaussian distributions, Statistics and Computing, 2011.
 
@@ -124,7 +136,7 @@ def log_diff_ndtr(a: Tensor | float, b: Tensor | float) -> Tensor:
         >>> log_diff_ndtr(torch.tensor([30.0, -9.0]), torch.tensor([31.0, -8.0]))
         tensor([-454.3213,  -35.0136])
     """
-    (a, b), dtype = promote(a, b)
+    (a, b), dtype = promote(a=a, b=b)
     return _log_diff_ndtr(a, b).to(dtype)
 
 
@@ -148,6 +160,9 @@ def truncated_ndtri(u: Tensor | float, low: Tensor | float, high: Tensor | float
     :math:`(1 - u) \varphi(low) / \varphi(x)`, :math:`u \varphi(high) / \varphi(x)`, and
     :math:`(\Phi(high) - \Phi(low)) / \varphi(x)`.
 
+    Raises:
+        InvalidArgument: an argument is complex, the shapes do not broadcast, or the devices differ.
+
     References:
         N. Chopin, Fast simulation of truncated Gaussian distributions, Statistics and Computing, 2011.
 
@@ -155,7 +170,7 @@ def truncated_ndtri(u: Tensor | float, low: Tensor | float, high: Tensor | float
         >>> truncated_ndtri(torch.tensor([0.0, 0.5, 1.0]), 30.0, torch.inf)
         tensor([30.0000, 30.0231,     inf])
     """
-    (u, low, high), dtype = promote(u, low, high)
+    (u, low, high), dtype = promote(u=u, low=low, high=high)
     return _truncated_ndtri(u, low, high).to(dtype)
 
 

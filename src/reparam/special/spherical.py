@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from reparam.errors import InvalidArgument
-from reparam.special._dtypes import promote
+from reparam.special._arguments import promote
 from reparam.special._quadrature import gauss_legendre
 from reparam.special.bessel import bessel_ratio_complement, log_reduced_ive
 
@@ -52,7 +52,8 @@ def von_mises_fisher_dw_dconcentration(
     Gradient: exact, with respect to concentration and w (or one_minus_w where that is used), of any order.
 
     Raises:
-        InvalidArgument: the dimension is not an integer >= 2.
+        InvalidArgument: the dimension is not an integer >= 2, an argument is complex, the shapes do not broadcast, or
+            the devices differ.
 
     References:
         M. Figurnov, S. Mohamed, A. Mnih, Implicit reparameterization gradients, NeurIPS 2018; G. Ulrich, Computer
@@ -63,7 +64,9 @@ def von_mises_fisher_dw_dconcentration(
         >>> von_mises_fisher_dw_dconcentration(3, 0.0, w)  # (1 - w^2) / 2 at kappa = 0
         tensor([0.0000, 0.5000, 0.3750, 0.0000], dtype=torch.float64)
     """
-    (kappa, w, above), dtype = promote(concentration, w, 1 - w if one_minus_w is None else one_minus_w)
+    given = {} if one_minus_w is None else {"one_minus_w": one_minus_w}
+    (kappa, w, *rest), dtype = promote(concentration=concentration, w=w, **given)
+    above = rest[0] if rest else 1 - w
     upper = w > 0
     above = torch.where(upper, above, 1 - w)
     above = torch.where((above >= 0) & (w >= -1), above, torch.nan)
@@ -91,7 +94,8 @@ def von_mises_fisher_dangle_dconcentration(
     Gradient: exact, with respect to concentration and angle, of any order.
 
     Raises:
-        InvalidArgument: the dimension is not an integer >= 2.
+        InvalidArgument: the dimension is not an integer >= 2, an argument is complex, the shapes do not broadcast, or
+            the devices differ.
 
     References:
         M. Figurnov, S. Mohamed, A. Mnih, Implicit reparameterization gradients, NeurIPS 2018.
@@ -101,7 +105,7 @@ def von_mises_fisher_dangle_dconcentration(
         >>> torch.allclose(von_mises_fisher_dangle_dconcentration(3, 0.0, t), -t.sin() / 2)
         True
     """
-    (kappa, angle), dtype = promote(concentration, angle)
+    (kappa, angle), dtype = promote(concentration=concentration, angle=angle)
     inside = torch.where((angle >= 0) & (angle <= torch.pi), angle, torch.nan)
     kappa, inside = torch.broadcast_tensors(kappa, inside)
     rate = angular_rate(_checked(dimension), kappa, torch.sin(inside / 2) ** 2, torch.cos(inside / 2) ** 2)
@@ -126,7 +130,7 @@ def von_mises_fisher_log_normalizer(dimension: int, concentration: Tensor | floa
     Gradient: exact, with respect to the concentration, of any order; it is :math:`A_d(\kappa) - 1`.
 
     Raises:
-        InvalidArgument: the dimension is not an integer >= 2.
+        InvalidArgument: the dimension is not an integer >= 2, or the concentration is complex.
 
     References:
         K. V. Mardia, P. E. Jupp, Directional Statistics, 2000, section 9.3.
@@ -135,7 +139,7 @@ def von_mises_fisher_log_normalizer(dimension: int, concentration: Tensor | floa
         >>> von_mises_fisher_log_normalizer(3, torch.tensor(0.0)).exp()  # 4 pi
         tensor(12.5664)
     """
-    (kappa,), dtype = promote(concentration)
+    (kappa,), dtype = promote(concentration=concentration)
     half = _checked(dimension) / 2
     return (half * math.log(2 * math.pi) + log_reduced_ive(half - 1, kappa)).to(dtype)
 

@@ -3,7 +3,7 @@ r"""The Student-t distribution function, and the pathwise derivative of the Stud
 Reference implementations in torch operations, in float64 and rounded once, of fixed cost and without branches on data;
 derivatives of every order are the same integrals differentiated under their sign. With :math:`t = \sqrt\nu \sinh w` the
 density of w is :math:`\propto \cosh^{-\nu} w`: even, log-concave, and with features of width one whatever
-:math:`\nu` is.
+:math:`\nu` is. The kernels evaluate the same integrals, in C++ and in Triton: there is no table to share.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from reparam.special._beta_inputs import as_float64, poisoned
+from reparam.special._arguments import LEAST_SHAPE, as_float64, poisoned
 from reparam.special._beta_pieces import (
     DROP,
     digamma_half_step_excess,
@@ -24,7 +24,6 @@ from reparam.special._beta_pieces import (
     stirling_error,
     truncation,
 )
-from reparam.special._dtypes import LEAST_SHAPE
 from reparam.special._native import native_value
 
 
@@ -45,7 +44,7 @@ def stdtr(df: Tensor | float, t: Tensor | float) -> Tensor:
     Gradient: exact in df and t, to every order, in reverse and forward mode; 0 at t = ±∞.
 
     Raises:
-        InvalidArgument: an argument is complex, or the shapes do not broadcast.
+        InvalidArgument: an argument is complex, the shapes do not broadcast, or the devices differ.
 
     References:
         Hill, "Algorithm 395: Student's t-distribution", Comm. ACM, 1970.
@@ -90,7 +89,7 @@ def student_t_dx_ddf(df: Tensor | float, t: Tensor | float) -> Tensor:
     points of `benchmarks/second_derivatives.py`.
 
     Raises:
-        InvalidArgument: an argument is complex, or the shapes do not broadcast.
+        InvalidArgument: an argument is complex, the shapes do not broadcast, or the devices differ.
 
     References:
         Figurnov, Mohamed and Mnih, "Implicit reparameterization gradients", NeurIPS, 2018.

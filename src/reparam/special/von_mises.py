@@ -1,6 +1,8 @@
 r"""The von Mises law on the circle, location 0: its distribution function and pathwise derivative.
 
 .. math:: p(x; \kappa) = \frac{e^{\kappa \cos x}}{2 \pi I_0(\kappa)}, \qquad x \in [-\pi, \pi]
+
+The kernels of the derivative evaluate the same integral, in C++ and in Triton: there is no table to share.
 """
 
 from __future__ import annotations
@@ -10,8 +12,8 @@ import math
 import torch
 from torch import Tensor
 
+from reparam.special._arguments import promote
 from reparam.special._closed_form import closed_form
-from reparam.special._dtypes import promote
 from reparam.special._native import native_value
 from reparam.special.bessel import log_reduced_ive
 from reparam.special.spherical import angular_mass, angular_rate
@@ -35,6 +37,9 @@ def von_mises_cdf(x: Tensor | float, concentration: Tensor | float) -> Tensor:
     Gradient: exact, with respect to both arguments, of any order: dF/dx is the density, and dF/dconcentration is
     minus the density times `von_mises_dx_dconcentration`.
 
+    Raises:
+        InvalidArgument: an argument is complex, the shapes do not broadcast, or the devices differ.
+
     References:
         K. V. Mardia, P. E. Jupp, Directional Statistics, 2000, section 3.5.4; G. W. Hill, Algorithm 518: Incomplete
         Bessel function I0, ACM Transactions on Mathematical Software, 1977.
@@ -43,7 +48,7 @@ def von_mises_cdf(x: Tensor | float, concentration: Tensor | float) -> Tensor:
         >>> von_mises_cdf(torch.tensor([-1.0, 0.0, torch.pi], dtype=torch.float64), 2.0)
         tensor([0.1104, 0.5000, 1.0000], dtype=torch.float64)
     """
-    (x, kappa), dtype = promote(x, concentration)
+    (x, kappa), dtype = promote(x=x, concentration=concentration)
     return _cdf(x, kappa).to(dtype)
 
 
@@ -65,6 +70,9 @@ def von_mises_dx_dconcentration(concentration: Tensor | float, x: Tensor | float
     Gradient: exact, with respect to both arguments, of any order; the first derivatives to 1e-13 at the points of
     `benchmarks/second_derivatives.py`.
 
+    Raises:
+        InvalidArgument: an argument is complex, the shapes do not broadcast, or the devices differ.
+
     References:
         M. Figurnov, S. Mohamed, A. Mnih, Implicit reparameterization gradients, NeurIPS 2018.
 
@@ -76,7 +84,7 @@ def von_mises_dx_dconcentration(concentration: Tensor | float, x: Tensor | float
     value = native_value("von_mises_dx_dkappa", concentration, x)
     if value is not None:
         return value
-    (kappa, x), dtype = promote(concentration, x)
+    (kappa, x), dtype = promote(concentration=concentration, x=x)
     return _dx_dconcentration(*torch.broadcast_tensors(kappa, x)).to(dtype)
 
 
