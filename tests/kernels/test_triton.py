@@ -37,8 +37,12 @@ def test_the_twins_give_the_same_numbers_in_the_interpreter(script: str):
 
 
 @needs_triton
-def test_the_twins_compile_for_a_gpu(tmp_path):
-    names = "gamma", "beta", "student_t", "von_mises", "noise", "sampler"
+@pytest.mark.parametrize(
+    "names",
+    [("gamma", "student_t", "sampler"), pytest.param(("beta", "von_mises", "noise"), marks=pytest.mark.long)],
+    ids=" ".join,
+)
+def test_the_twins_compile_for_a_gpu(names: tuple[str, ...], tmp_path):
     printed = alone("compiled_twins.py", *names, TRITON_CACHE_DIR=str(tmp_path), TRITON_INTERPRET="0")
     assert printed.split() == ["compiled"] * len(names), printed
 

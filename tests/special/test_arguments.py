@@ -66,7 +66,7 @@ def test_integers_and_half_precision_are_numbers_too(name: str):
     assert FUNCTIONS[name](**half).dtype == torch.float16
 
 
-@SEVERAL
+@pytest.mark.parametrize("name", ["gammainc", "von_mises_cdf"])
 def test_a_number_in_a_tensor_goes_anywhere(name: str):
     given = arguments(name, torch.tensor(0.5))
     assert FUNCTIONS[name](**given).shape == (3,)

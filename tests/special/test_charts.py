@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from reparam.special import _beta_charts, _beta_tail, _gamma_charts, _gamma_core, beta, gamma
+from reparam.special import _beta_charts, _beta_tail, _gamma_charts, _gamma_core, _regions, beta, gamma
 
 HERE = pathlib.Path(__file__).parent
 F64 = torch.float64
@@ -55,12 +55,13 @@ def test_without_kernels_a_value_is_the_tables_and_a_derivative_the_integral_s(m
     for module, name in ((_gamma_charts, "dlogx_dconcentration"), (_beta_charts, "dlogit_dconcentration1")):
         by_tables = getattr(module, name)
         monkeypatch.setattr(module, name, lambda *inputs, f=by_tables: asked.append(len(inputs)) or f(*inputs))
-    a, x = torch.tensor([[0.3], [40.0]]), torch.tensor([0.2, 0.7, 1.0])
+    a, x = torch.tensor([[0.3], [40.0]]).repeat(_regions._LEAST // 4, 1), torch.tensor([0.2, 0.7, 0.9, 1.0])
     calls = (lambda a: gamma.gamma_dx_dconcentration(a, x), lambda a: beta.beta_dx_dconcentration1(a, 2.0, x))
     for function, inputs in zip(calls, (2, 3), strict=True):
         value = function(a)
         assert asked == [inputs]
         assert value.dtype == torch.float32
+        torch.testing.assert_close(function(a[:2]), value[:2])
         leaf = a.clone().requires_grad_()
         by_integral = function(leaf)
         by_integral.sum().backward()

@@ -17,12 +17,15 @@ from reparam.kernels.chart import Chart
 from reparam.kernels.implicit import watched
 
 _CHUNK = 1 << 14  # elements in one pass: their working set stays in cache
+_LEAST = 1 << 11  # below it an integral, many numbers to an element but few calls of torch, is faster
 Formula = Callable[..., Tensor]
 
 
-def visible(*inputs: Tensor) -> bool:
-    """Whether regions serve: for plain numbers on a CPU, where nothing must be waited for to see them."""
-    return inputs[0].device.type == "cpu" and not watched(inputs) and memory.visible(inputs)
+def serve(*inputs: Tensor) -> bool:
+    """Whether regions do: for many plain numbers on a CPU, where nothing must be waited for to see them."""
+    if watched(inputs) or not memory.visible(inputs):
+        return False
+    return inputs[0].device.type == "cpu" and inputs[0].numel() >= _LEAST
 
 
 def by_regions(region_of: Formula, formulas: Sequence[Formula], *inputs: Tensor) -> Tensor:

@@ -3,8 +3,8 @@ r"""The regularised incomplete Beta function, and the pathwise derivatives of th
 Reference implementations in torch operations: one 56-point quadrature over the nearer tail of logit X, a fixed cost
 whatever the arguments, and no branch on data. Derivatives of every order, in reverse and forward mode, are those of the
 same integral, differentiated under its sign by autograd. Where a derivative is asked of the result, the graph keeps a
-few hundred numbers an element; under ``no_grad`` nothing is kept. Where a pathwise derivative is wanted as a number
-alone, the kernels' polynomials and continued fraction take its place (:mod:`reparam.special._beta_charts`).
+few hundred numbers an element; under ``no_grad`` nothing is kept. Where many pathwise derivatives are wanted as
+numbers alone, the kernels' polynomials and continued fraction take its place (:mod:`reparam.special._beta_charts`).
 
 Everything is computed on the logit axis, in float64, and rounded once to the dtype of the arguments.
 """
@@ -213,8 +213,8 @@ def _dlogit(a: Tensor, b: Tensor, u: Tensor) -> Tensor:
 
 
 def _by_charts_or_integral(a: Tensor, b: Tensor, u: Tensor) -> Tensor:
-    """By the kernels' formulas where a value is all that is asked for, else by the integral."""
-    if _regions.visible(a, b, u):
+    """By the kernels' formulas where many values are all that is asked for, else by the integral."""
+    if _regions.serve(a, b, u):
         charts = importlib.import_module("reparam.special._beta_charts")  # needless where there are kernels
         return charts.dlogit_dconcentration1(a, b, u)
     return dlogit_dconcentration1(a, b, u)

@@ -2,8 +2,9 @@ r"""The incomplete Gamma functions, their inverses, and the pathwise derivatives
 
 Reference implementations in torch operations: one 40-point quadrature (see :mod:`reparam.special._gamma_core`), no
 branches on data, and no custom derivative, so that ``torch.compile``, ``torch.func`` and forward mode see ordinary
-operations and every order of derivative is the derivative of the same accurate integral. Where a pathwise derivative is
-wanted as a number alone, the polynomials of the kernels' table take its place (:mod:`reparam.special._gamma_charts`).
+operations and every order of derivative is the derivative of the same accurate integral. Where many pathwise
+derivatives are wanted as numbers alone, the polynomials of the kernels' table take its place
+(:mod:`reparam.special._gamma_charts`).
 """
 
 from __future__ import annotations
@@ -229,8 +230,8 @@ def gamma_dlogx_dconcentration(a: Tensor | float, log_x: Tensor | float) -> Tens
 
 
 def _dlogx(a: Tensor, mu: Tensor) -> Tensor:
-    """By the kernels' tables where a value is all that is asked for, else by the integral."""
-    if _regions.visible(a, mu):
+    """By the kernels' tables where many values are all that is asked for, else by the integral."""
+    if _regions.serve(a, mu):
         charts = importlib.import_module("reparam.special._gamma_charts")  # needless where there are kernels
         return charts.dlogx_dconcentration(a, mu)
     return core.dlogx_dconcentration(a, mu)
