@@ -4,8 +4,9 @@ Everyone trains the same networks, 784-400-20, on Fashion-MNIST binarised anew i
 at 1e-3 and one thread, from the same first weights. A step takes the images out of the data, binarises them, and moves
 the weights: the recipe's is the step of `reparam train vae`, with its keyed noise and its engine; the peers' are
 
-* plain torch: bare tensors, with the closed-form divergence, as one writes it who never changes his prior; once with
-  Adam as torch makes it by default, and once with the fused Adam that the recipe asks for;
+* plain torch: bare tensors, with the closed-form divergence, as one writes it who never changes his prior; with Adam as
+  torch makes it by default, with the fused Adam that the recipe asks for, and with that and the encoder's numbers read
+  as logarithms of variances, as the recipe and pythae read them, where the others take them for those of scales;
 * Pyro: `SVI` with a model and a guide, for `Trace_ELBO` as in its tutorial and for `TraceMeanField_ELBO`, whose
   divergence is the closed form; its validation is off;
 * pythae: its `VAE` with an encoder and a decoder of its base classes, forward, backward and Adam without its trainer.
@@ -64,8 +65,8 @@ class Peer:
     def __init__(self, dataset: Dataset, seed: int) -> None:
         self.images = dataset.train_images.flatten(1)
         torch.manual_seed(seed)
-        self.networks: Networks = dense(dataset.image_shape, HIDDEN, LATENT, 2 * LATENT)
-        self.encoder, self.decoder = self.networks
+        self.encoder, self.decoder = dense(dataset.image_shape, HIDDEN, LATENT, 2 * LATENT)
+        self.networks: Networks = _DoubledLogarithms(self.encoder), self.decoder
         self.left: list[Tensor] = []
 
     def batch(self) -> Tensor:
@@ -80,23 +81,41 @@ class Peer:
 
 
 class PlainTorch(Peer):
-    """No object of any library."""
+    """No object of any library; the encoder emits the logarithm of the scale."""
 
     def __init__(self, dataset: Dataset, seed: int, fused: bool | None = None) -> None:
         super().__init__(dataset, seed)
-        self.adam = self.optimizer(*self.networks, fused=fused)
+        self.adam = self.optimizer(self.encoder, self.decoder, fused=fused)
 
     def step(self) -> None:
         """As written by hand."""
         x = self.batch()
         loc, log_scale = self.encoder(x).chunk(2, dim=-1)
         scale = log_scale.exp()
+        self.descend(x, loc, scale, 0.5 * (loc.square() + scale.square() - 1 - 2 * log_scale).sum(-1))
+
+    def descend(self, x: Tensor, loc: Tensor, scale: Tensor, divergence: Tensor) -> None:
+        """Move the weights."""
         logits = self.decoder(loc + scale * torch.randn_like(scale))
         cost = nn.functional.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(-1)
-        divergence = 0.5 * (loc.square() + scale.square() - 1 - 2 * log_scale).sum(-1)
         self.adam.zero_grad()
         (cost + divergence).mean().backward()
         self.adam.step()
+
+
+class LogVariance(PlainTorch):
+    """The same, where the encoder emits the logarithm of the variance, with the fused Adam: the recipe by hand."""
+
+    def __init__(self, dataset: Dataset, seed: int) -> None:
+        super().__init__(dataset, seed, fused=True)
+        self.networks = self.encoder, self.decoder
+
+    def step(self) -> None:
+        """As written by hand."""
+        x = self.batch()
+        loc, log_variance = self.encoder(x).chunk(2, dim=-1)
+        scale = (log_variance / 2).exp()
+        self.descend(x, loc, scale, 0.5 * (loc.square() + scale.square() - 1 - log_variance).sum(-1))
 
 
 class Pyro(Peer):
@@ -135,7 +154,7 @@ class Pyro(Peer):
 
 
 class Pythae(Peer):
-    """A ready-made model; its scale is half a logarithm of a variance, and its decoder ends in probabilities."""
+    """A ready-made model; its encoder emits logarithms of variances, and its decoder ends in probabilities."""
 
     def __init__(self, dataset: Dataset, seed: int) -> None:
         from pythae.models import VAE, VAEConfig  # pyright: ignore[reportMissingImports]
@@ -162,7 +181,7 @@ class Pythae(Peer):
         super().__init__(dataset, seed)
         config = VAEConfig(input_dim=(self.images.shape[1],), latent_dim=LATENT, reconstruction_loss="bce")
         self.model = VAE(config, Encoder(self.encoder), Decoder(self.decoder))
-        self.networks = _HalvedLogarithms(self.encoder), self.decoder
+        self.networks = self.encoder, self.decoder
         self.adam = self.optimizer(self.model)
 
     def step(self) -> None:
@@ -172,24 +191,25 @@ class Pythae(Peer):
         self.adam.step()
 
 
-class _HalvedLogarithms(nn.Module):
-    """An encoder of variances, read as the other encoders are: as one of standard deviations."""
+class _DoubledLogarithms(nn.Module):
+    """An encoder of scales, read as the recipe reads its own: as one of variances."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
-        loc, log_variance = self.network(x).chunk(2, dim=-1)
-        return torch.cat([loc, log_variance / 2], dim=-1)
+        loc, log_scale = self.network(x).chunk(2, dim=-1)
+        return torch.cat([loc, 2 * log_scale], dim=-1)
 
 
-Contender: TypeAlias = "Recipe | PlainTorch | Pyro | Pythae"
+Contender: TypeAlias = "Recipe | PlainTorch | LogVariance | Pyro | Pythae"
 OURS = "reparam train vae"
 CONTENDERS: dict[str, Callable[[Dataset, int], Contender]] = {
     OURS: Recipe,
     "plain torch": PlainTorch,
     "plain torch, fused Adam": lambda dataset, seed: PlainTorch(dataset, seed, fused=True),
+    "plain torch, fused Adam, log variance": LogVariance,
     "Pyro, Trace_ELBO": lambda dataset, seed: Pyro(dataset, seed, "Trace_ELBO"),
     "Pyro, TraceMeanField_ELBO": lambda dataset, seed: Pyro(dataset, seed, "TraceMeanField_ELBO"),
     "pythae": Pythae,
@@ -252,6 +272,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--pairs", type=int, default=41)
+    parser.add_argument("--only", nargs="*", choices=list(CONTENDERS), default=list(CONTENDERS))
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -259,11 +280,12 @@ def main() -> None:
     found = versions()
     for library in (library for library, version in found.items() if version is None):
         print(f"{library} is not installed, and left out")
-    names = [name for name in CONTENDERS if found.get(name.split(",")[0], "") is not None]
+    names = [name for name in args.only if found.get(name.split(",")[0], "") is not None]
     dataset = load("fashion-mnist")
     record: dict[str, Any] = {"machine": machine(), "peers": found, "epochs": args.epochs, "steps": [], "runs": []}
     print(f"{record['machine']}; {found}\nCPU time of a step of {OURS}, 784-{HIDDEN}-{LATENT}:")
     record["steps"] = timed([name for name in names if name != OURS], dataset, args.pairs)
+    args.out.write_text(json.dumps(record, indent=1) + "\n")
     for seed in range(args.seeds):
         for name in names:
             record["runs"].append(trained(name, dataset, seed, args.epochs))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -89,3 +90,38 @@ def test_a_process_that_hangs_ends_the_run_after_the_timeout(tmp_path):
     said, seconds = lose(tmp_path, signal.SIGSTOP, 10)
     assert "ProcessLost: another process of this run is gone" in said
     assert seconds < 60
+
+
+def launchers(folders: list[Path], words: list[str]) -> list[subprocess.Popen[str]]:
+    """One of torch's launchers in each folder, as on as many machines, with a process each."""
+    common = ["--nnodes", "2", "--nproc-per-node", "1", "--master-addr", "localhost", "--master-port", str(free_port())]
+    recipe = ["-m", "reparam.cli", "train", "vae", "--nodes", "2", *words]
+    return [
+        subprocess.Popen(
+            [sys.executable, "-m", "torch.distributed.run", *common, "--node-rank", str(node), *recipe],
+            cwd=folder,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for node, folder in enumerate(folders)
+    ]
+
+
+@pytest.mark.long
+def test_two_launchers_have_the_trajectory_of_one_process_and_go_on(tmp_path):
+    """Machines that share no disk: the second has nothing of a stopped run but its configuration."""
+    config = vae.Config(epochs=4, batch=101, hidden=16, latent=4, nll_samples=2)
+    options = ["--batch", "101", "--hidden", "16", "--latent", "4", "--nll-samples", "2", "--out", "run"]
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder in folders:
+        folder.mkdir()
+    for words in (["--epochs", "2", *options], ["--epochs", "4", "--resume", "run"]):
+        for launcher in launchers(folders, words):
+            said = launcher.communicate(timeout=300)[1]
+            assert launcher.returncode == 0, said
+        if not (folders[1] / "run").exists():
+            (folders[1] / "run").mkdir()
+            shutil.copy(folders[0] / "run" / "config.toml", folders[1] / "run")
+    assert [path.name for path in (folders[1] / "run").iterdir()] == ["config.toml"]
+    vae.train(config, tmp_path / "1")
+    assert_close(metrics(tmp_path / "1", *FIGURES), metrics(folders[0] / "run", *FIGURES))

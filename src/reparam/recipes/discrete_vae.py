@@ -311,6 +311,7 @@ class Training(engine.Training):
         self.images = self.dataset.train_images.flatten(1).to(machine.device)
         self.test_images = self.dataset.test_images.flatten(1).to(machine.device)
         self.order = Order(len(self.images), config.batch, config.seed, machine)
+        self.world, self.part = machine.world, 1.0
         self.weights = self.model = build(config, self.dataset)
         # An estimator that cannot serve these latents says so here, before a folder is made.
         self.model.bound(self.dataset.train_images[:2].flatten(1).round(), torch.Generator().manual_seed(0))
@@ -318,6 +319,8 @@ class Training(engine.Training):
         networks = [*self.model.encoder.parameters(), *self.model.decoder.parameters()]
         optimizer = torch.optim.Adam([{"params": networks}, controls], lr=config.learning_rate)
         self.learner = machine.learner(self.model, self._loss, optimizer)
+        for parameter in self.model.controls.parameters():
+            parameter.register_post_accumulate_grad_hook(self._as_of_the_whole)
         self.state = {"learner": self.learner}
         self.steps = config.steps or config.epochs * self.order.steps_per_epoch
         self.log_every = self.order.steps_per_epoch
@@ -327,10 +330,16 @@ class Training(engine.Training):
     def _loss(self, model: DiscreteVAE, images: Tensor, noise: Noise) -> Tensor:
         return -model.bound(images, noise)
 
+    def _as_of_the_whole(self, parameter: Tensor) -> None:
+        """A control variate learns from the mean over the rows here; how many they are counts in that over all."""
+        if parameter.grad is not None:
+            parameter.grad *= self.part
+
     def step(self, step: int) -> Figures:
         """One global batch, binarised anew."""
         share = self.order.share(step)
         images = share.bernoulli(self.images[share.rows])
+        self.part = self.world * len(share.rows) / share.total
         return {"train_elbo": -self.learner.step(images, share.particles(), of=share.total)}
 
     def evaluate(self, step: int) -> Figures:

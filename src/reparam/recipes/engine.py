@@ -235,6 +235,10 @@ def _threads(number: int | None) -> Iterator[None]:
 
 
 def _check_processes(recipe: str, training: Training, machine: Machine) -> None:
-    most = training.processes
-    fits = most is None or machine.world <= most
-    require(fits, "devices * nodes", machine.world, f"at most {most} for recipe {recipe}")
+    most, settings = training.processes, machine.settings
+    if most is not None and machine.world > most:
+        raise InvalidArgument(
+            f"recipe {recipe} runs in {'one process' if most == 1 else f'at most {most} processes'}",
+            received=f"{machine.world} processes: devices = {settings.devices}, nodes = {settings.nodes}",
+            instead="--devices 1 --nodes 1; runs of several seeds can be started side by side",
+        )

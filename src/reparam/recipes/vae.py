@@ -277,7 +277,7 @@ class Training(engine.Training):
     def step(self, step: int) -> Figures:
         """One global batch, binarised anew."""
         share = self.order.share(step)
-        images = share.bernoulli(self.images[share.rows])
+        images = share.bernoulli(self.images.index_select(0, share.rows))
         losses = self.learner.step(images, share.noise(self.config.k), of=share.total)
         return {f"train_{self.config.objective}": -losses}
 
