@@ -211,6 +211,8 @@ def test_a_raw_draw_from_torchs_stream_out_of_range_is_nan(law: type):
     bad = torch.tensor([[2.0, -1.0], [0.3, -1.5], [0.0, 0.2], [torch.nan, 1.0]])
     parameters = [bad] if law in (td.Chi2, td.Dirichlet) else [bad, torch.ones_like(bad)]
     x = rp.rsample(law(*parameters, validate_args=False))
+    moderate = law(*(p[3:].clamp(min=1) for p in parameters), validate_args=False)  # NaN among what is well inside
+    assert torch.isnan(rp.rsample(moderate))[0, 0]
     valid = (bad > 0).all(-1, keepdim=True).expand_as(bad) if law is td.Dirichlet else bad > 0
     assert torch.equal(torch.isnan(x), ~valid)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 
 import torch
@@ -63,7 +64,7 @@ def moderate_gamma(
     if not (from_torch or hasattr(source, "variate")):
         return None
     for parameter in parameters:
-        if (memory.least(parameter) or 0) < floor:
+        if not memory.within(parameter, floor, sys.float_info.max):  # NaN is not, and torch's sampler would hide it
             return None
 
     shape = noise.shape if shape is None else torch.Size(shape)
