@@ -1,8 +1,8 @@
 """Claim: at 64 elements, construction included, `rsample` of a Normal is no slower than torch's own.
 
-The same is the aim, not yet reached, for Gamma, Beta and Dirichlet built, sampled and differentiated. For every other
-family that torch can sample the aim is 1.2 times: forward, without validation, the distribution built beforehand,
-parameters that require grad. Each row says whether it holds.
+The same for Gamma, Beta and Dirichlet built, sampled and differentiated. For every other family that torch can sample
+the aim is 1.2 times: forward, without validation, the distribution built beforehand, parameters that require grad. Each
+row says whether it holds.
 
     python benchmarks/call_overhead.py
 """

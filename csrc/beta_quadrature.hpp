@@ -5,6 +5,7 @@
 #pragma once
 
 #include "digamma.hpp"
+#include "kernels.hpp"
 #include "tail_pieces.hpp"
 
 namespace reparam::REPARAM_ARCH::beta {
@@ -51,7 +52,7 @@ inline D by_quadrature(D a, D b, D u) {
 }
 
 inline auto in_domain(D a, D b) {
-  return (a > 0.0) & (a < INFINITE<double>) & (b > 0.0) & (b < INFINITE<double>);
+  return (a >= LEAST_SHAPE) & (a < INFINITE<double>) & (b >= LEAST_SHAPE) & (b < INFINITE<double>);
 }
 
 // The same everywhere: at u = -inf and inf the limits, NaN out of range.

@@ -29,11 +29,11 @@ enum Region {
 
 template <class T> struct Limits;
 template <> struct Limits<double> {
-  static constexpr double SMALLEST = 0x1p-1022, LARGEST = 1e150, LOG_RANGE = 700;
+  static constexpr double SMALLEST = 0x1p-1022, LEAST = reparam::LEAST_SHAPE, LARGEST = 1e150, LOG_RANGE = 700;
   static constexpr int STEPS = 15;
 };
 template <> struct Limits<float> {
-  static constexpr float SMALLEST = 0x1p-126f, LARGEST = 1e18f, LOG_RANGE = 80;
+  static constexpr float SMALLEST = 0x1p-126f, LEAST = SMALLEST, LARGEST = 1e18f, LOG_RANGE = 80;
   static constexpr int STEPS = 9;
 };
 
@@ -109,7 +109,7 @@ template <class T> inline Mask<T> region_of(V<T> a, V<T> x) {
   const Mask<T> small = x < fma(a, splat(T(0.1)), T(0.6));
   region = small ? Mask<T>{} : region;
   using Bounds = Limits<T>;
-  inside = (inside | small) & (x >= Bounds::SMALLEST) & (a >= Bounds::SMALLEST) & (a <= Bounds::LARGEST);
+  inside = (inside | small) & (x >= Bounds::SMALLEST) & (a >= Bounds::LEAST) & (a <= Bounds::LARGEST);
   return inside ? region : Mask<T>{} + I(ELSEWHERE);
 }
 

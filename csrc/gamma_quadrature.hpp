@@ -6,6 +6,7 @@
 
 #include <math.h>
 
+#include "kernels.hpp"
 #include "tables/legendre.hpp"
 
 namespace reparam::REPARAM_ARCH::gamma_quadrature {
@@ -60,7 +61,7 @@ inline double log_ratio(double a, double x) {
   return ::fabs(x - a) < 0.5 * a ? ::log1p((x - a) / a) : ::log(x) - ::log(a);
 }
 
-inline bool is_shape(double a) { return a > 0 && a < __builtin_inf(); }
+inline bool is_shape(double a) { return a >= LEAST_SHAPE && a < __builtin_inf(); }
 
 inline double dx_da(double a, double x) {
   if (!is_shape(a) || !(x >= 0)) return __builtin_nan("");

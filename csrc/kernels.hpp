@@ -8,6 +8,8 @@ namespace reparam {
 // Elements handed to a kernel at a time: a few arrays of them stay in the first-level cache.
 constexpr int64_t BLOCK = 2048;
 constexpr int MOST_INPUTS = 4;
+// A shape below it counts as out of range, in the reference too: its reciprocal, or a few of them, leaves the floats.
+constexpr double LEAST_SHAPE = 1e-300;
 
 // out[i] = f(in[0][i], ..., in[inputs - 1][i]) for i < n, n at most BLOCK; every array contiguous.
 template <class T> using ElementwiseKernel = void (*)(const T *const *in, T *out, int64_t n);

@@ -124,17 +124,6 @@ void run_scaled_normal(bool wide, int64_t n, int threads, uintptr_t out, uintptr
   });
 }
 
-// The least of n numbers, none of them NaN: a look at parameters before a small draw, at the price of the call.
-template <class T> double least_of(const T *values, int64_t n) {
-  T least = values[0];
-  for (int64_t i = 1; i < n; i++) least = values[i] < least ? values[i] : least;
-  return least;
-}
-
-double least(bool wide, int64_t n, uintptr_t values) {
-  return wide ? least_of(reinterpret_cast<double *>(values), n) : least_of(reinterpret_cast<float *>(values), n);
-}
-
 template <class T>
 void variates(int law, const Input *parameters, const Stream &stream, int64_t n, int threads, T *out) {
   const auto sampler = active().samplers<T>().variates[law];
@@ -216,7 +205,6 @@ NB_MODULE(_native, m) {
   m.def("active", [] { return std::string(active().name); });
   m.def("select", &reparam::select);
   m.def("has_threads", &has_threads);
-  m.def("least", &least);
   m.def("within", &within);
   m.def("shares", &shares);
   m.def("elementwise_names", &elementwise_names);

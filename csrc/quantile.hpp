@@ -56,8 +56,7 @@ template <class T> __attribute__((noinline, cold)) void far_ratios(V<T> w, V<T> 
 }
 
 // The centred number times a function of w = -log(1 - centred^2): a polynomial in w, and in log w far out.
-template <class T, int COUNT>
-__attribute__((always_inline)) inline void normal(const Cell<T> (&c)[COUNT], V<T> (&x)[COUNT]) {
+template <class T, int COUNT> __attribute__((always_inline)) inline void normal(const Cell<T> (&c)[COUNT], V<T> (&x)[COUNT]) {
   using E = Elementary<T>;
   V<T> w[COUNT], shifted[COUNT];
   Mask<T> any_far{};

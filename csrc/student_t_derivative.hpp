@@ -84,7 +84,7 @@ inline D dt_dnu(D nu, D t) {
 }
 
 inline D dt_dnu_anywhere(D nu, D t) {
-  const auto inner = absolute<double>(t) < INFINITE<double>, valid = (nu > 0.0) & (nu < INFINITE<double>) & (t == t);
+  const auto inner = absolute<double>(t) < INFINITE<double>, valid = (nu >= LEAST_SHAPE) & (nu < INFINITE<double>) & (t == t);
   const D inside = dt_dnu(valid ? nu : splat(1.0), inner ? t : D{});
   return valid ? (inner ? inside : -t) : splat(NOT_A_NUMBER<double>);
 }

@@ -194,3 +194,23 @@ def test_the_short_way_back_through_a_gamma_is_the_long_one(build, dtype):
     for flow in (torch.rand_like(x), torch.ones_like(x[..., :1]).expand_as(x)):
         short = torch.autograd.grad(x, wanted, flow, retain_graph=True)
         torch.testing.assert_close(short, torch.autograd.grad(x, wanted, flow, create_graph=True))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        gamma_dx_dconcentration,
+        gamma_dlogx_dconcentration,
+        student_t_dx_ddf,
+        beta_dx_dconcentration1,
+        beta_dlogit_dconcentration0,
+    ],
+)
+def test_the_least_shape_is_the_references(function):
+    """Below 1e-300 a shape is out of range on every path."""
+    shapes = torch.tensor([1e-308, 9e-301, 1e-300, 1e-299], dtype=F64)
+    half = torch.full_like(shapes, 0.5)
+    inputs = (shapes, shapes, half) if function.__name__.startswith("beta") else (shapes, half)
+    for value in (function(*inputs), reference(function, *inputs)):
+        assert torch.isnan(value[:2]).all()
+        assert not torch.isnan(value[2:]).any()

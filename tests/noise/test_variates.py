@@ -12,6 +12,7 @@ from torch import distributions as td
 
 import reparam as rp
 from instruction_sets import INSTRUCTION_SETS, instruction_set, needs_kernels
+from reparam.errors import InvalidArgument
 from reparam.noise import Philox, as_source
 from reparam.noise.philox import PhiloxStream
 from reparam.noise.variates import _by_definition, philox_variate, variate
@@ -202,3 +203,35 @@ def test_counts_under_philox_have_their_means(dist: td.Distribution):
     assert x.shape == (N, *dist.batch_shape)
     assert z_test(x, dist.mean).passed
     assert z_test((x - dist.mean) ** 2, dist.variance).passed
+
+
+@pytest.mark.parametrize("law", [td.Gamma, td.Beta, td.Chi2, td.Dirichlet])
+def test_a_raw_draw_from_torchs_stream_out_of_range_is_nan(law: type):
+    """In few numbers, where torch's own sampler serves and the boost of a small concentration divides by it."""
+    bad = torch.tensor([[2.0, -1.0], [0.3, -1.5], [0.0, 0.2], [torch.nan, 1.0]])
+    parameters = [bad] if law in (td.Chi2, td.Dirichlet) else [bad, torch.ones_like(bad)]
+    x = rp.rsample(law(*parameters, validate_args=False))
+    moderate = law(*(p[3:].clamp(min=1) for p in parameters), validate_args=False)  # NaN among what is well inside
+    assert torch.isnan(rp.rsample(moderate))[0, 0]
+    valid = (bad > 0).all(-1, keepdim=True).expand_as(bad) if law is td.Dirichlet else bad > 0
+    assert torch.equal(torch.isnan(x), ~valid)
+
+
+def test_what_cannot_be_sampled_is_named():
+    source, ones = rp.noise.Philox(3).bind(torch.Size()), torch.ones(3)
+    for parameters, named in (
+        ([ones, 0.5 * ones.double()], "torch.float64"),
+        ([ones, ones[:2]], r"\(2,\)"),
+        ([ones.long(), ones.long()], "torch.int64"),
+        ([ones.to_sparse(), ones.to_sparse()], "sparse"),
+        ([ones, ones.to("meta")], "on meta"),
+    ):
+        with pytest.raises(InvalidArgument, match=named):
+            source.variate("binomial", parameters)
+    with pytest.raises(InvalidArgument, match="no law of this name"):
+        source.variate("no such law", [ones])
+    for draw in (source.normal, source.uniform, source.exponential):
+        for dtype in (torch.int64, torch.complex64, torch.float8_e4m3fn):
+            with pytest.raises(InvalidArgument, match=str(dtype)):
+                draw((3,), dtype, torch.device("cpu"))
+    assert source.variate("gamma", [ones.to("meta")]).device.type == "meta"

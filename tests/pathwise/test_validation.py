@@ -52,6 +52,9 @@ def test_validation_is_off_for_one_object_by_name():
     [
         (td.Normal(torch.zeros(2), torch.ones(2, dtype=torch.float64), validate_args=False), "share one dtype"),
         (td.Normal(torch.tensor(0), torch.tensor(1), validate_args=False), "must be floating point"),
+        (td.Gamma(*2 * [torch.ones(2).to_sparse()], validate_args=False), "strided"),
+        (td.Chi2(torch.ones(2) + 0j, validate_args=False), "complex64"),
+        (td.Exponential(torch.ones(2).to(torch.float8_e4m3fn), validate_args=False), "float8"),
     ],
 )
 def test_wrong_dtype_always_raises(dist, message: str):

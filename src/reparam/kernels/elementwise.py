@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from reparam.errors import InvalidArgument
 from reparam.kernels import memory, twins
 from reparam.kernels.native import native
 
@@ -56,6 +57,12 @@ def run(name: str, inputs: Sequence[Tensor]) -> Tensor:
 @torch.library.custom_op("reparam::elementwise", mutates_args=(), device_types=("cpu", "cuda"))
 def elementwise_op(name: str, inputs: Sequence[Tensor]) -> Tensor:
     """A kernel as an operation that the compiler, fake tensors and vmap know."""
+    if not inputs or not serves(name, inputs) or any(t.shape != inputs[0].shape for t in inputs):
+        raise InvalidArgument(
+            f"no kernel serves {name} of these arguments, which must be of one shape and of float32 or float64",
+            received=", ".join(f"{tuple(t.shape)} of {t.dtype} on {t.device}" for t in inputs),
+            instead="the function in reparam.special, which converts and broadcasts",
+        )
     return run(name, inputs)
 
 

@@ -95,7 +95,7 @@ class DrawnFromPair:
             flow = None if torch.is_grad_enabled() else flows(grad, x, pair)
             if flow is None:
                 both = slopes(x, [p.expand(x.shape) for p in pair.unbind(-1)], (True, True))
-                flow = torch.stack([grad * slope for slope in both], -1).sum_to_size(pair.shape)
+                flow = torch.stack([grad * slope for slope in both if slope is not None], -1).sum_to_size(pair.shape)
             return None, flow
 
         self._apply = _apply_of("DrawnFromPair", _draw, backward)

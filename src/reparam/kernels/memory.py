@@ -72,14 +72,6 @@ def words(tensors: Sequence[Tensor]) -> tuple[list[int], Sequence[Tensor]]:
     return numbers, tensors
 
 
-def least(tensor: Tensor) -> float | None:
-    """The least value, NaN aside, or None where it cannot be seen, or only by waiting for an accelerator."""
-    if native is not None and _native_reads(tensor):
-        held, period = (tensor, tensor.numel()) if tensor.is_contiguous() else periodic(tensor)
-        return native.least(tensor.dtype == torch.float64, period, held.data_ptr())
-    return tensor.detach().min().item() if _readable(tensor) else None
-
-
 def within(tensor: Tensor, low: float, high: float) -> bool:
     """Whether all values can be seen to lie in [low, high]: what lets a rule take its shorter way.
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from reparam.errors import InvalidArgument
 from reparam.kernels import memory, twins
 from reparam.kernels.implicit import watched
 from reparam.kernels.native import native
@@ -36,7 +37,7 @@ class Place(NamedTuple):
         index, first, rows = self.index, 0, None
         depth = min(1, len(shape))
         if isinstance(index, Tensor) and index.ndim:
-            rows, depth = index.to(torch.int64).contiguous(), index.ndim
+            rows, depth = index.to("cpu", torch.int64).contiguous(), index.ndim
         else:
             first = int(index) & _WORD
         length = math.prod(shape[depth:])
@@ -106,6 +107,12 @@ def philox_noise(
     device: torch.device,
 ) -> Tensor:
     """The noise kernels as an operation that the compiler, fake tensors and vmap know."""
+    if law not in LAWS or not serves(law, dtype, device, step, index):
+        raise InvalidArgument(
+            "no kernel makes this noise",
+            received=f"{law} of {dtype} on {device}",
+            instead="Philox(seed), which knows what serves whom",
+        )
     return _run(law, shape, dtype, Place(seed[0] | seed[1] << 32, step, tag, index), device)
 
 

@@ -144,7 +144,8 @@ class PhiloxStream(QuantileStream):
     def scaled_normal(self, loc: Tensor, scale: Tensor, shape: Sequence[int]) -> Tensor:
         """The sum `loc + scale * eps`; in a large draw by a kernel, backward makes eps anew, so that none is stored."""
         small = scale.device.type == "cpu" and math.prod(shape) < _WORTH_MAKING_ANEW
-        if small or loc.dtype != scale.dtype or not self._has_kernel("normal", scale.dtype, scale.device):
+        apart = loc.dtype != scale.dtype or loc.device != scale.device
+        if small or apart or not self._has_kernel("normal", scale.dtype, scale.device):
             return loc + self.normal(shape, scale.dtype, scale.device) * scale
         return kernels.scaled_normal(loc, scale, shape, self.place(shape))
 

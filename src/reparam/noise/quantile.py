@@ -13,6 +13,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from reparam.errors import InvalidArgument
+
+# What noise can be made in.
+FLOATS = frozenset((torch.float16, torch.bfloat16, torch.float32, torch.float64))
+
 
 class QuantileStream(abc.ABC):
     """A source that makes integers uniform over cells; the quantile functions here do the rest."""
@@ -34,8 +39,19 @@ class QuantileStream(abc.ABC):
         return exponential_quantile(self.cells(shape, width_of(dtype), device), dtype)
 
 
+def require_float(dtype: torch.dtype) -> None:
+    """Raise `InvalidArgument` for a dtype that noise cannot be made in."""
+    if dtype not in FLOATS:
+        raise InvalidArgument(
+            "noise is made in float16, bfloat16, float32 and float64",
+            received=f"dtype = {dtype}",
+            instead="one of these, for the parameters of the distribution",
+        )
+
+
 def width_of(dtype: torch.dtype) -> int:
     """How many bits number the cells that this dtype is made from."""
+    require_float(dtype)
     return 53 if dtype == torch.float64 else 32
 
 

@@ -12,10 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from reparam.errors import InvalidArgument
 from reparam.kernels import memory, native, twins
 from reparam.kernels.noise import Place
 from reparam.noise import _rejection
 from reparam.noise.counter import rows_of
+from reparam.noise.quantile import FLOATS
 
 # The laws sampled by rejection.
 SAMPLERS = tuple(_rejection.LAWS)
@@ -32,11 +34,30 @@ def variate(law: str, parameters: Sequence[Tensor], place: Place) -> Tensor:
             A value out of range makes NaN there.
         place: where the draw's random words stand.
     """
+    _require_served(law, parameters)
     parameters = [p.detach() for p in parameters]
-    if memory.visible([*parameters, *place.tensors()]):
+    if parameters[0].device.type != "meta" and memory.visible([*parameters, *place.tensors()]):
         return _run(law, parameters, place)
     step, index = (torch.as_tensor(part, dtype=torch.int64) for part in (place.step, place.index))
     return philox_variate(law, parameters, [place.seed & _WORD, place.seed >> 32], step, place.tag, index)
+
+
+def _require_served(law: str, parameters: Sequence[Tensor]) -> None:
+    if law not in SAMPLERS:
+        raise InvalidArgument(
+            "no law of this name is sampled by rejection", received=f"law = {law!r}", instead=", ".join(SAMPLERS)
+        )
+    first = parameters[0]
+    alike = all(
+        p.dtype == first.dtype and p.device == first.device and p.shape == first.shape and p.layout == torch.strided
+        for p in parameters
+    )
+    if not alike or first.dtype not in FLOATS:
+        raise InvalidArgument(
+            f"the parameters of {law} must be strided tensors of one shape, one device and one floating-point dtype",
+            received=", ".join(f"{tuple(p.shape)} of {p.dtype}, {p.layout}, on {p.device}" for p in parameters),
+            instead="convert and expand them to the shape of the draw",
+        )
 
 
 def _run(law: str, parameters: Sequence[Tensor], place: Place) -> Tensor:
@@ -76,6 +97,7 @@ def philox_variate(
     law: str, parameters: Sequence[Tensor], seed: Sequence[int], step: Tensor, tag: int, index: Tensor
 ) -> Tensor:
     """The samplers as an operation that the compiler, fake tensors and vmap know."""
+    _require_served(law, parameters)
     return _run(law, parameters, Place(seed[0] | seed[1] << 32, step, tag, index))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 
 import torch
@@ -13,6 +14,9 @@ from reparam.kernels.implicit import attach
 from reparam.noise import BoundNoise, TorchStream
 from reparam.noise.bound import WORTH_A_SEED
 from reparam.special.gamma import gamma_dlogx_dconcentration, log_gammaincinv
+
+# What float32 surely holds: concentrations that need no second look.
+_TINY, _LARGE = 1e-30, 1e30
 
 
 def log_gamma(concentration: Tensor, noise: BoundNoise, shape: Sequence[int] | None = None) -> Tensor:
@@ -34,7 +38,9 @@ def draw_log_gamma(concentration: Tensor, noise: BoundNoise, shape: Sequence[int
     if x is not None:
         return x
     if noise.is_torch_stream and not _one_stream_for_a_batch():
-        return torch._standard_gamma(a + 1, **_generator(noise)).log() + noise.uniform(a.shape).log() / a
+        x = torch._standard_gamma(a + 1, **_generator(noise)).log() + noise.uniform(a.shape).log() / a
+        # Out of range the formula may give a plausible number.
+        return x if memory.within(a, _TINY, _LARGE) else torch.where((a > 0) & (a < torch.inf), x, torch.nan)
     return log_gammaincinv(a, noise.uniform(a.shape).double().log()).to(a.dtype)
 
 
@@ -58,7 +64,7 @@ def moderate_gamma(
     if not (from_torch or hasattr(source, "variate")):
         return None
     for parameter in parameters:
-        if (memory.least(parameter) or 0) < floor:
+        if not memory.within(parameter, floor, sys.float_info.max):  # NaN is not, and torch's sampler would hide it
             return None
 
     shape = noise.shape if shape is None else torch.Size(shape)

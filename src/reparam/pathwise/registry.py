@@ -19,6 +19,7 @@ from torch.distributions import Distribution
 from reparam.checks import wrapped
 from reparam.errors import InvalidArgument, NoPathwiseGradient
 from reparam.noise import BoundNoise, NoiseSource
+from reparam.noise.quantile import FLOATS
 
 RuleFunction = Callable[[Distribution, BoundNoise], Tensor]
 Kind = Literal["explicit", "implicit", "composite", "none"]
@@ -175,7 +176,7 @@ def _parameter_like(dist: Distribution, names: Sequence[str]) -> Tensor:
             continue
         if first is None:
             first = value
-            if not value.is_floating_point():
+            if value.dtype not in FLOATS or value.layout is not torch.strided:
                 raise _not_floating(dist, name, value)
         elif value.dtype is not first.dtype or value.device != first.device:
             raise _mixed(dist, names)
@@ -183,15 +184,18 @@ def _parameter_like(dist: Distribution, names: Sequence[str]) -> Tensor:
         return first
     for part in wrapped(dist):
         return parameter_like(part)
-    own = next((v for v in held.values() if isinstance(v, Tensor) and v.is_floating_point()), None)
-    return torch.empty(()) if own is None else own
+    for name, value in held.items():
+        if isinstance(value, Tensor) and (value.is_floating_point() or value.is_complex()):
+            return _parameter_like(dist, [name])
+    return torch.empty(())
 
 
 def _not_floating(dist: Distribution, name: str, value: Tensor) -> InvalidArgument:
+    names = ", ".join(sorted(str(dtype) for dtype in FLOATS))
     return InvalidArgument(
-        f"{type(dist).__name__}: parameters must be floating point, or no gradient can reach them",
-        received=f"{name} of {value.dtype}",
-        instead=f"{name}.to(torch.get_default_dtype())",
+        f"{type(dist).__name__}: parameters must be floating point and strided, or no gradient can reach them",
+        received=f"{name} of {value.dtype}" + ("" if value.layout is torch.strided else f", {value.layout}"),
+        instead=f"{name}.to(torch.get_default_dtype()): {names} are served, dense",
     )
 
 
