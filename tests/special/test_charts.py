@@ -31,14 +31,19 @@ def beta_points(n: int) -> tuple[Tensor, Tensor, Tensor]:
     ("charts", "integral", "points", "tolerance"),
     [
         (_gamma_charts.dlogx_dconcentration, _gamma_core.dlogx_dconcentration, gamma_points, 2e-13),
-        (_beta_charts.dlogit_dconcentration1, _beta_tail.dlogit_dconcentration1, beta_points, 3e-12),
+        # The integral's own error: 2e-12 at one point of half a million. The next test holds the tables to 1e-13.
+        (_beta_charts.dlogit_dconcentration1, _beta_tail.dlogit_dconcentration1, beta_points, 1e-11),
     ],
     ids=["gamma", "beta"],
 )
 def test_every_region_agrees_with_the_integral(charts, integral, points, tolerance):
-    arguments = points(4000)
+    arguments = points(40_000)
     module = _gamma_charts if charts is _gamma_charts.dlogx_dconcentration else _beta_charts
-    assert set(module._region_of(*arguments).tolist()) == set(range(len(module._FORMULAS)))
+    regions = module._region_of(*arguments)
+    # The rarest region holds one point in a thousand or two, so none is empty; the integral is asked for some of each.
+    some = torch.cat([(regions == k).nonzero().squeeze(-1)[:500] for k in range(len(module._FORMULAS))])
+    assert set(regions[some].tolist()) == set(range(len(module._FORMULAS)))
+    arguments = [argument[some] for argument in arguments]
     torch.testing.assert_close(charts(*arguments), integral(*arguments), rtol=tolerance, atol=1e-290)
 
 
