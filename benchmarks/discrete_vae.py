@@ -171,7 +171,7 @@ def main() -> None:
     parser.add_argument("--levels", type=int, default=15, help="the largest count of the Poisson that is cut off")
     parser.add_argument("--network", choices=("linear", "nonlinear"), default="nonlinear")
     parser.add_argument("--repeats", type=int, default=100, help="gradients that the variance is from")
-    parser.add_argument("--control-steps", type=int, default=1000, help="of control variates, in the last table")
+    parser.add_argument("--control-steps", type=int, default=3000, help="of control variates, in the last table")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--only", nargs="+", help="some estimators of the table, as they are written there")
     parser.add_argument("--out", type=Path, help="the file of figures; by default one of the table's own")
