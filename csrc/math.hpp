@@ -16,8 +16,9 @@ template <class T> constexpr T NOT_A_NUMBER = T(__builtin_nan(""));
 template <class T> constexpr T ROUNDER = T(1.5) * T(uint64_t(1) << BitsOf<T>::MANTISSA);
 
 // log x of positive normal numbers, to about one rounding: several vectors side by side, since the sums of one alone
-// would wait for each other.
-template <class T, int COUNT> inline void log_normal_range(const V<T> (&x)[COUNT], V<T> (&y)[COUNT], V<T> scale = V<T>{}) {
+// would wait for each other. Always inlined: a call would pass the vectors through memory.
+template <class T, int COUNT>
+__attribute__((always_inline)) inline void log_normal_range(const V<T> (&x)[COUNT], V<T> (&y)[COUNT], V<T> scale = V<T>{}) {
   using B = BitsOf<T>;
   using Int = typename B::Int;
   // x = 2^k m with m in [sqrt(1/2), sqrt(2)).

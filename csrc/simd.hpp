@@ -190,9 +190,10 @@ template <class T, int N> inline V<T> horner(const T (&c)[N], V<T> x) {
 }
 
 // The same in CHAINS interleaved chains, each as much shorter, for several x side by side: for long polynomials, where
-// latency is what counts.
+// latency is what counts. Always inlined: a call would pass the vectors through memory.
 template <int CHAINS, class T, int N, int COUNT>
-inline void horner_chains(const T (&c)[N], const V<T> (&x)[COUNT], V<T> (&y)[COUNT]) {
+__attribute__((always_inline)) inline void
+horner_chains(const T (&c)[N], const V<T> (&x)[COUNT], V<T> (&y)[COUNT]) {
   static_assert(N >= CHAINS);
   V<T> step[COUNT], chain[CHAINS][COUNT];
   for (int j = 0; j < COUNT; j++) step[j] = x[j];
