@@ -34,7 +34,8 @@ from torch import Tensor
 import reparam as rp
 from paired import machine
 from reparam.estimators.training import Controlled
-from reparam.recipes.discrete_vae import Config, DiscreteVAE, FamilyName, estimator_named, restore, train
+from reparam.recipes.discrete_vae import Config, DiscreteVAE, FamilyName, restore, train
+from reparam.recipes.estimator_names import estimator_named
 
 RESULTS = Path(__file__).parent / "results"
 COINS = (

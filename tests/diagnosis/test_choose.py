@@ -154,3 +154,19 @@ def test_the_benchmark_finds_no_large_regret(monkeypatch):
     assert row["regret_with_pilot"] < benchmark.LIMIT
     assert row["runs_beyond"] == 0
     assert row["ours"]["score"] == pytest.approx(row["by_hand"]["score"], rel=0.5)
+
+
+def test_the_pilot_costs_at_most_a_fifth_of_the_steps_of_one_evaluation_each_its_probes_included():
+    asked = []
+
+    def f(x: torch.Tensor) -> torch.Tensor:
+        asked.append(x.shape[0])
+        return torch.sin(3 * x)
+
+    loc = torch.linspace(-1, 2, 32, dtype=F64, requires_grad=True)
+    for seed in range(10):
+        torch.manual_seed(seed)
+        asked.clear()
+        # The score function and coupled differences are level here, so that the race often runs to its end.
+        assert rp.choose(f, td.Normal(loc, 1.0)) in (rp.ScoreFunction(1), rp.MeasureValued())
+        assert sum(asked) <= 0.2 * 1000

@@ -228,6 +228,31 @@ def test_a_linear_cost_has_no_variance_under_rodeo_untrained():
     torch.testing.assert_close(torch.autograd.grad(value.sum(), logits)[0], weight * p * (1 - p))
 
 
+class Seen(nn.Module):
+    """The Taylor polynomial, which keeps what it was told."""
+
+    def forward(self, cost: Tensor, change: Tensor, centred: Tensor) -> Tensor:
+        self.told = getattr(self, "told", ()) or (cost, change, centred)
+        return change
+
+
+def test_rodeo_tells_its_guess_the_cost_there_and_the_change_from_the_draw_and_from_the_mean():
+    logits, weight, control = t(0.3, -1.0, 0.8).requires_grad_(), t(1.0, -2.0, 4.0), Seen()
+    points = []
+
+    def f(x: Tensor) -> Tensor:
+        points.append(x.detach())
+        return (x * weight).sum(-1) ** 2
+
+    rp.expect(f, td.Independent(td.Bernoulli(logits=logits), 1), rp.RODEO(3, control=control)).backward()
+    (x,) = points
+    slope = 2 * (x * weight).sum(-1, keepdim=True) * weight
+    cost, change, centred = control.told
+    torch.testing.assert_close(cost, (x * weight).sum(-1) ** 2)
+    torch.testing.assert_close(change, ((x.unsqueeze(1) - x) * slope).sum(-1))
+    torch.testing.assert_close(centred, ((x.unsqueeze(1) - logits.detach().sigmoid()) * slope).sum(-1))
+
+
 def test_state_travels():
     for kind in CONTROLLED:
         estimator = kind()

@@ -15,7 +15,8 @@ import reparam as rp
 from reparam import testing
 from reparam.errors import InvalidArgument
 from reparam.recipes.data import load
-from reparam.recipes.discrete_vae import Config, DiscreteVAE, build, estimator_named, held_out, restore, train
+from reparam.recipes.discrete_vae import Config, DiscreteVAE, build, held_out, restore, train
+from reparam.recipes.estimator_names import estimator_named
 from reparam.recipes.keyed import Share
 
 QUIET = Console(quiet=True)

@@ -31,7 +31,7 @@ def beta_points(n: int) -> tuple[Tensor, Tensor, Tensor]:
     ("charts", "integral", "points", "tolerance"),
     [
         (_gamma_charts.dlogx_dconcentration, _gamma_core.dlogx_dconcentration, gamma_points, 2e-13),
-        # The integral's own error: 2e-12 at one point of half a million. The next test holds the tables to 1e-13.
+        # The integral's own error, in a far tail. The next test holds the tables to 1e-13.
         (_beta_charts.dlogit_dconcentration1, _beta_tail.dlogit_dconcentration1, beta_points, 1e-11),
     ],
     ids=["gamma", "beta"],

@@ -27,8 +27,7 @@ class Extrapolation(nn.Module):
               e = \nabla f(x)^\top (y - E[x])
 
     It starts as the Taylor polynomial, n = (1, 0). The distance from the mean is there because a slope says less the
-    farther from y it was taken. Factors of order one learn at once, whatever the size of the costs; a network that had
-    to make up tens of nats by itself takes thousands of steps.
+    farther from y it was taken. As factors of order one its parameters need not grow with the size of the costs.
     """
 
     def __init__(self, hidden: int = 16) -> None:

@@ -22,7 +22,6 @@ References:
 
 from __future__ import annotations
 
-import ast
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -35,12 +34,11 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Binomial, Distribution, Independent, OneHotCategorical, Poisson
 
 import reparam as rp
-from reparam.errors import InvalidArgument
-from reparam.estimators import Estimator
 from reparam.noise import Noise
 from reparam.recipes import engine, pictures
 from reparam.recipes.data import Dataset, load
 from reparam.recipes.engine import Figures, Machine, RunFolder, require
+from reparam.recipes.estimator_names import estimator_named
 from reparam.recipes.keyed import Order
 from reparam.recipes.latents import positive
 from reparam.recipes.runs import CONFIG, WEIGHTS, load_weights, read_config
@@ -136,37 +134,6 @@ FAMILIES: dict[FamilyName, DiscreteFamily] = {
     "poisson": DiscreteFamily(lambda _: 1, _counts, lambda z, _: z),
     "truncated-poisson": DiscreteFamily(lambda _: 1, _few_counts, _value),
 }
-
-
-# --- the estimator, by name -------------------------------------------------------------------------------------------
-
-
-def estimator_named(text: str) -> Estimator:
-    """The estimator that `text` makes: its name, or a call of it with numbers.
-
-    Raises:
-        InvalidArgument: there is no such estimator, the text is not a call with literal arguments, or it refuses them.
-
-    Example:
-        >>> estimator_named("DisARM"), estimator_named("ReinMax(temperature=1.1)")
-        (DisARM(samples=2), ReinMax(samples=1, temperature=1.1))
-    """
-    named = {name: getattr(rp, name) for name in rp.__all__}
-    known = {name: value for name, value in named.items() if isinstance(value, type) and issubclass(value, Estimator)}
-    try:
-        call = ast.parse(text, mode="eval").body
-        name = call.func if isinstance(call, ast.Call) else call
-        positional = [ast.literal_eval(one) for one in call.args] if isinstance(call, ast.Call) else []
-        keywords = {str(k.arg): ast.literal_eval(k.value) for k in call.keywords} if isinstance(call, ast.Call) else {}
-        return known[name.id if isinstance(name, ast.Name) else ""](*positional, **keywords)
-    except (SyntaxError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, InvalidArgument):
-            raise
-        raise InvalidArgument(
-            "estimator does not name one of the library's",
-            received=f"estimator = {text!r} ({type(error).__name__}: {error})",
-            instead=f'DisARM, "LeaveOneOut(4)" or "ReinMax(temperature=1.1)"; there are {", ".join(sorted(known))}',
-        ) from error
 
 
 # --- the model --------------------------------------------------------------------------------------------------------
